@@ -1,0 +1,18 @@
+"""gan_jax: functional GAN research in JAX.
+
+The door for Python users: `gan_jax.load("runs/fashion").sample(64)`.
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `load` only when it is asked for: `import gan_jax` stays light."""
+    if name == "load":
+        from gan_jax.sampling import load
+
+        return load
+    raise AttributeError(f"module 'gan_jax' has no attribute {name!r}")

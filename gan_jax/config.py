@@ -1,0 +1,226 @@
+"""Configs: complete defaults, validation with helpful errors, and the split into structure and numbers."""
+
+import difflib
+import importlib.util
+import inspect
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from gan_jax.data import DataSpec, available
+from gan_jax.fields import FIELDS
+from gan_jax.losses import LOSSES
+from gan_jax.penalties import PENALTIES
+from gan_jax.types import Hyper, ModelSpec, Pair, Recipe, UserError, lookup
+
+NUMERIC = ("number", "switch")
+
+
+class ConfigError(UserError):
+    """A user's mistake in a config or on the command line; the message says what to do."""
+
+
+def base() -> ConfigDict:
+    """A config with every field at its default, locked: a config file changes what it needs."""
+    config = ConfigDict()
+    for name, field in FIELDS.items():
+        *groups, last = name.split(".")
+        node = config
+        for group in groups:
+            node = node.setdefault(group, ConfigDict())
+        node[last] = field.default
+    return config.lock()
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> {"optim.gen.lr": value}."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, dict | ConfigDict):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def known(name: str) -> str:
+    """Return `name` if it is a field; otherwise raise ConfigError with the nearest valid name."""
+    if name in FIELDS:
+        return name
+    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"unknown config field {name!r}{hint} (all fields: --help)")
+
+
+def parse(name: str, text: str) -> Any:
+    """Turn the text of `--config.name=text` into the field's type; ConfigError when it cannot be."""
+    kind = type(FIELDS[known(name)].default)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return kind(text)
+    except (ValueError, KeyError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}
+        raise ConfigError(f"{name}={text!r}: expected {wanted[kind]}") from None
+
+
+def override(config: ConfigDict, name: str, value: Any) -> None:
+    """Set the dotted field `name`."""
+    *groups, last = name.split(".")
+    for group in groups:
+        config = config[group]
+    config[last] = value
+
+
+def load(spec: str) -> ConfigDict:
+    """Read "FILE.py", "FILE.py:smoke" or "FILE.py:ARG" (ARG goes to the file's get_config).
+
+    The file is executed as Python. Raises ConfigError when it is missing, broken or has no get_config.
+    """
+    path, _, argument = spec.partition(":")
+    words = [word for word in argument.split(",") if word]
+    smoke = "smoke" in words
+    rest = [word for word in words if word != "smoke"]
+    if not Path(path).is_file():
+        near = ", ".join(sorted(str(p) for p in Path(path).parent.glob("*.py")))
+        raise ConfigError(f"no config file {path!r}; there are: {near or 'none there'}")
+    module_spec = importlib.util.spec_from_file_location("gan_jax_config", path)
+    module = importlib.util.module_from_spec(module_spec)
+    try:
+        module_spec.loader.exec_module(module)
+        make = module.get_config
+    except AttributeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    except Exception as error:
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
+    if rest and not inspect.signature(make).parameters:
+        raise ConfigError(f"{path} takes no argument but smoke; got {','.join(rest)!r}")
+    try:
+        config = make(",".join(rest)) if rest else make()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return shrink(config) if smoke else config
+
+
+def shrink(config: ConfigDict) -> ConfigDict:
+    """The `:smoke` form of a config: seconds on a laptop, the same structure."""
+    config.steps = min(config.steps, 20)
+    config.batch_size = min(config.batch_size, 8)
+    config.model.width = min(config.model.width, 8)
+    config.model.disc_width = min(config.model.disc_width, 8)
+    config.log_every = 5
+    config.sample_every = config.checkpoint_every = 10
+    if not available(config.data.source):
+        print(
+            f"data source {config.data.source!r} is not on this machine: "
+            f"smoke runs on {config.data.stand_in!r}",
+            file=sys.stderr,
+        )
+        config.data.source = config.data.stand_in
+    return config
+
+
+def check_value(name: str, value: Any) -> None:
+    """Type, finiteness and rule of one field; raises ConfigError."""
+    field = FIELDS[known(name)]
+    kind = type(field.default)
+    fits = type(value) is kind or (kind is float and type(value) is int)
+    if not fits:
+        raise ConfigError(
+            f"{name} is {value!r} ({type(value).__name__}); expected {kind.__name__}"
+        )
+    if kind is float and not math.isfinite(value):
+        raise ConfigError(f"{name} is {value!r}; it must be finite")
+    try:
+        field.rule(name, value)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def check_together(config: ConfigDict) -> None:
+    """Combinations that make no sense, each refused with the reason."""
+    loss = lookup("loss", LOSSES, config.loss)
+    if config.trick.label_smooth and "smooth" not in loss.numbers.disc:
+        fit = [name for name, row in LOSSES.items() if "smooth" in row.numbers.disc]
+        raise ConfigError(
+            f"trick.label_smooth needs a loss with labels ({', '.join(fit)}); "
+            f"{config.loss!r} has none"
+        )
+    if config.seed >= 2**32:
+        raise ConfigError(f"seed is {config.seed}; it must be < 2**32")
+
+
+def validate(config: Any) -> ConfigDict:
+    """Check every field and combination before any work; returns the config. Raises ConfigError."""
+    flat = flatten(config)
+    for name, value in flat.items():
+        check_value(name, value)
+    missing = [name for name in FIELDS if name not in flat]
+    if missing:
+        raise ConfigError(
+            f"config lacks {', '.join(missing)}; start it from gan_jax.config.base()"
+        )
+    check_together(config)
+    return config
+
+
+def hyper_of(config: ConfigDict) -> Hyper:
+    """Every number of the config as a nested dict of float32 scalars under its own name."""
+    hyper: Hyper = {}
+    for name, value in flatten(config).items():
+        if FIELDS[name].kind not in NUMERIC:
+            continue
+        *groups, last = name.split(".")
+        node = hyper
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = np.float32(value)
+    return hyper
+
+
+def recipe_of(config: ConfigDict, image_shape: tuple[int, ...]) -> Recipe:
+    """The static part of a validated config for examples of `image_shape` ([H, W, C] or [D])."""
+    model = config.model
+    names = set(ModelSpec.__dataclass_fields__) & set(model)
+    spec = ModelSpec(
+        image_shape=image_shape,
+        precision=config.precision,
+        **{name: model[name] for name in names - {"dropout"}},
+        dropout=model.dropout > 0,
+    )
+    switches = ("label_smooth", "instance_noise")
+    return Recipe(
+        model=spec,
+        objective=config.objective,
+        loss=config.loss,
+        optim=Pair(config.optim.gen.name, config.optim.disc.name),
+        penalties=tuple(name for name in PENALTIES if config.penalty[name]),
+        tricks=tuple(name for name in switches if config.trick[name]),
+        batch_size=config.batch_size,
+        n_disc=config.n_disc,
+        n_gen=config.n_gen,
+        flip=config.data.flip,
+        share_noise=config.trick.share_noise,
+        disc_split=config.trick.disc_split,
+    )
+
+
+def data_spec(config: ConfigDict) -> DataSpec:
+    """What data.load needs."""
+    data = config.data
+    return DataSpec(data.source, data.stand_in, data.resolution, data.crop, data.split)
+
+
+def changes(old: dict[str, Any], new: ConfigDict) -> list[str]:
+    """Lines "name: old -> new" for the fields that a resumed run may not change."""
+    before, after = flatten(old), flatten(new)
+    names = [n for n in after if FIELDS[n].kind != "run"]
+    return [
+        f"{name}: {before.get(name)!r} -> {after[name]!r}"
+        for name in names
+        if before.get(name) != after[name]
+    ]

@@ -1,0 +1,71 @@
+"""What is asked for (DataSpec), what comes back (Dataset), and what goes wrong (DataError)."""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class DataError(ValueError):
+    """A mistake or a missing file that the user can mend; the message says how."""
+
+
+class DataSpec(NamedTuple):
+    """Which pictures, and in which shape.
+
+    source: a name of `sources.SOURCES`, with ":argument" where the row takes one. stand_in: what a smoke
+    run uses when the source is not on the machine. resolution: side of the output in pixels, 0 = as the
+    source is (only where all pictures have one size). crop: side of the centre crop before resizing, 0 =
+    the largest centred square; a crop larger than the picture is its shorter side. split: "train", or
+    "test" where the source has it. cache_dir: "" = $GAN_JAX_CACHE or ~/.cache/gan_jax.
+    """
+
+    source: str = "fashion_mnist"
+    stand_in: str = "fashion_mnist"
+    resolution: int = 0
+    crop: int = 0
+    split: str = "train"
+    cache_dir: str = ""
+
+
+class Dataset(NamedTuple):
+    """Examples in memory or memory-mapped, read-only.
+
+    images: uint8 [N, H, W, C], or float32 [N, D] points. labels: int32 [N] or None. label_names: () when
+    there are no labels. digest: sha256 of shape, bytes and labels (see `hasher`), the same on each machine
+    that has the same examples.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    label_names: tuple[str, ...]
+    name: str
+    digest: str
+
+
+def hasher(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return a sha256 that has read the shape; feed it the examples' bytes, then the int32 labels'."""
+    return hashlib.sha256(f"{np.dtype(dtype).name} {tuple(shape)}".encode())
+
+
+def in_memory(
+    images: np.ndarray, labels: np.ndarray | None, label_names: tuple[str, ...], name: str
+) -> Dataset:
+    """Return a read-only Dataset of arrays in memory: images [N, ...], labels [N] or None."""
+    images = np.ascontiguousarray(images)
+    digest = hasher(images.shape, images.dtype)
+    digest.update(images)
+    images.setflags(write=False)
+    if labels is not None:
+        labels = np.ascontiguousarray(labels, np.int32)
+        digest.update(labels)
+        labels.setflags(write=False)
+    return Dataset(images, labels, label_names, name, digest.hexdigest())
+
+
+def check_split(spec: DataSpec, splits: tuple[str, ...]) -> None:
+    """Raise DataError unless the source has the split that is asked for."""
+    if spec.split not in splits:
+        raise DataError(
+            f"data source {spec.source!r} has no split {spec.split!r}; choices: {', '.join(splits)}"
+        )

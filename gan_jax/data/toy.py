@@ -1,0 +1,50 @@
+"""Points in the plane from known modes: the ring and the grid of the mode-collapse literature.
+
+Sources: ring of 8 Gaussians, Metz et al. 2017 (Unrolled GANs) with radius 1 and std 0.01 as in VEEGAN and
+PacGAN; grid of 25 Gaussians, Dumoulin et al. 2017 and PacGAN (-4..4 in steps of 2, std 0.05).
+"""
+
+import numpy as np
+
+from gan_jax.data.spec import DataError, DataSpec, Dataset, check_split, in_memory
+
+N_POINTS = 100_000
+SEED = 2020
+
+
+def centres(name: str) -> np.ndarray:
+    """Return the modes' centres, float64 [K, 2], of "ring" (K = 8) or "grid" (K = 25)."""
+    return CENTRES[name].copy()
+
+
+def load(spec: DataSpec, argument: str) -> Dataset:
+    """Return 100,000 points float32 [N, 2], equally many a mode, always the same; labels are the modes.
+
+    Raises DataError for another split than train, or when a resolution or a crop is asked of points.
+    """
+    del argument
+    check_split(spec, ("train",))
+    if spec.resolution or spec.crop:
+        raise DataError(
+            f"data source {spec.source!r} has points, not pictures: "
+            "set --config.data.resolution=0 and --config.data.crop=0"
+        )
+    middle = CENTRES[spec.source]
+    mode = np.arange(N_POINTS, dtype=np.int32) % len(middle)
+    noise = np.random.Generator(np.random.Philox(SEED)).standard_normal((N_POINTS, 2))
+    points = (middle[mode] + STD[spec.source] * noise).astype(np.float32)
+    names = tuple(f"mode {k}" for k in range(len(middle)))
+    return in_memory(points, mode, names, spec.source)
+
+
+def _ring(modes: int) -> np.ndarray:
+    angle = 2 * np.pi * np.arange(modes) / modes
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def _grid(ticks: np.ndarray) -> np.ndarray:
+    return np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+CENTRES = {"ring": _ring(8), "grid": _grid(np.arange(-4.0, 5.0, 2.0))}
+STD = {"ring": 0.01, "grid": 0.05}

@@ -1,0 +1,196 @@
+"""Pictures for people: grids of samples, scatter plots of toy data, PNG and GIF files.
+
+NumPy and Pillow only; the same arrays give the same bytes. At the foot, how the run folder's files are
+written so that a kill leaves a whole one: shared with record and checkpoint.
+"""
+
+import io
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped, UInt8
+
+COMFORTABLE = 96  # pixels; small pictures are enlarged to at most this side
+GIF_FRAMES = 60
+CHUNK = 256  # pictures converted at a time: float64 copies of a whole sample set would not fit
+
+Limits = tuple[float, float, float, float]  # x low, x high, y low, y high
+
+
+def to_uint8(images: Any) -> UInt8[np.ndarray, "n h w c"]:
+    """Turn pictures [N, H, W, C], uint8 or floats in -1..1, into uint8.
+
+    Floats become (x + 1) * 127.5 rounded half up and clipped to 0..255; uint8 is returned as it is.
+    Raises ValueError for another rank or dtype, and for NaN.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4:
+        raise ValueError(f"pictures must be [N, H, W, C], got shape {images.shape}")
+    if images.dtype == np.uint8:
+        return images
+    # bfloat16 is not a NumPy float kind ("V"), but it converts like one.
+    if images.dtype.kind not in "fV":
+        raise ValueError(
+            f"pictures must be uint8 or float in -1..1, got {images.dtype}"
+        )
+    out = np.empty(images.shape, np.uint8)
+    for start in range(0, len(images), CHUNK):
+        x = images[start : start + CHUNK].astype(np.float64)
+        if np.isnan(x).any():
+            bad = start + int(np.isnan(x).any(axis=(1, 2, 3)).argmax())
+            raise ValueError(f"picture {bad} contains NaN: the generator has diverged")
+        out[start : start + CHUNK] = np.clip(np.floor((x + 1) * 127.5 + 0.5), 0, 255)
+    return out
+
+
+def grid(
+    images: UInt8[np.ndarray, "n h w c"],
+    columns: int = 0,
+    pad: int = 2,
+    scale: int = 0,
+) -> UInt8[np.ndarray, "height width c"]:
+    """Lay pictures uint8 [N, H, W, C] out row by row on white, `pad` pixels apart.
+
+    columns 0: a near-square grid. scale: each pixel becomes scale x scale; 0 enlarges pictures smaller than
+    49 pixels to at most 96 (28 becomes 84). Raises ValueError when there is no picture.
+    """
+    n, h, w, c = images.shape
+    if n == 0 or h == 0 or w == 0:
+        raise ValueError(f"no picture to show: shape {images.shape}")
+    columns = min(columns or math.ceil(math.sqrt(n)), n)
+    scale = scale or max(1, COMFORTABLE // max(h, w))
+    rows = math.ceil(n / columns)
+    h, w = h * scale, w * scale
+    big = images.repeat(scale, axis=1).repeat(scale, axis=2)
+    sheet = np.full(
+        (rows * (h + pad) + pad, columns * (w + pad) + pad, c), 255, np.uint8
+    )
+    for i, picture in enumerate(big):
+        top = pad + (i // columns) * (h + pad)
+        left = pad + (i % columns) * (w + pad)
+        sheet[top : top + h, left : left + w] = picture
+    return sheet
+
+
+def limits_of(points: Shaped[np.ndarray, "n 2"]) -> Limits:
+    """Return a square window around points [N, 2] with a margin of a fifth of its half side."""
+    low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
+    (x, y), half = (low + high) / 2, 1.2 * float((high - low).max()) / 2 or 1.0
+    return float(x - half), float(x + half), float(y - half), float(y + half)
+
+
+def scatter(
+    points: Float[np.ndarray, "n 2"],
+    real: Float[np.ndarray, "m 2"] | None = None,
+    limits: Limits | None = None,
+    size: int = 384,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw generated points [N, 2] in blue over real ones [M, 2] in grey, y upwards, on white.
+
+    The window is `limits`, by default that of the real points, so that frames of one run are comparable;
+    points outside are left out. Crowded pixels are darker. Raises ValueError for non-finite points.
+    """
+    if not np.isfinite(points).all():
+        raise ValueError("points are not finite: the generator has diverged")
+    if limits is None:
+        limits = limits_of(points if real is None else real)
+    canvas = np.full((size, size, 3), 255.0)
+    layers = [] if real is None else [(real, (150.0, 150.0, 150.0), 0.35)]
+    for dots, colour, alpha in [*layers, (points, (31.0, 90.0, 200.0), 0.6)]:
+        opacity = 1 - (1 - alpha) ** _count(dots, limits, size)[:, :, None]
+        canvas += (np.array(colour) - canvas) * opacity
+    return np.floor(canvas + 0.5).astype(np.uint8)
+
+
+def _count(points: np.ndarray, limits: Limits, size: int) -> np.ndarray:
+    """Count the points whose 3 x 3 dot covers each pixel, [size, size]."""
+    x0, x1, y0, y1 = limits
+    column = np.floor((points[:, 0].astype(np.float64) - x0) / (x1 - x0) * size)
+    row = np.floor((y1 - points[:, 1].astype(np.float64)) / (y1 - y0) * size)
+    # Compare before converting: a far point would overflow the integer and come back inside.
+    inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+    centre = row[inside].astype(np.int64) + 1, column[inside].astype(np.int64) + 1
+    count = np.zeros((size + 2, size + 2))
+    for down in (-1, 0, 1):
+        for right in (-1, 0, 1):
+            np.add.at(count, (centre[0] + down, centre[1] + right), 1)
+    return count[1:-1, 1:-1]
+
+
+def save_png(path: str | Path, image: UInt8[np.ndarray, "..."]) -> None:
+    """Write one picture uint8 [H, W], [H, W, 1] or [H, W, 3] as PNG, whole or not at all.
+
+    The bytes depend on the picture and the Pillow version only.
+    """
+    from PIL import Image
+
+    if image.ndim == 3 and image.shape[-1] == 1:
+        image = image[..., 0]
+    if image.ndim != 2 and not (image.ndim == 3 and image.shape[-1] == 3):
+        raise ValueError(
+            f"a picture must be [H, W], [H, W, 1] or [H, W, 3], got {image.shape}"
+        )
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", compress_level=6)
+    write_atomic(Path(path), buffer.getvalue())
+
+
+def save_gif(
+    path: str | Path, pngs: Sequence[str | Path], milliseconds: int = 150
+) -> None:
+    """Write an endless GIF of PNG files in the order given, at most 60 of them chosen evenly.
+
+    Each frame stays `milliseconds`, the last ten times as long; frames take the last one's size. Pillow
+    merges identical neighbours into one longer frame. Raises ValueError when there is no picture.
+    """
+    from PIL import Image
+
+    if not pngs:
+        raise ValueError(f"no pictures to make {path} from")
+    chosen = np.unique(np.linspace(0, len(pngs) - 1, GIF_FRAMES).round().astype(int))
+    frames = []
+    for i in chosen:
+        with Image.open(pngs[i], formats=["PNG"]) as picture:
+            frames.append(picture.convert("RGB"))
+    frames = [
+        f if f.size == frames[-1].size else f.resize(frames[-1].size) for f in frames
+    ]
+    durations = [milliseconds] * (len(frames) - 1) + [10 * milliseconds]
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=durations,
+        loop=0,
+    )
+    write_atomic(Path(path), buffer.getvalue())
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, and on the disk when this returns (temporary file, fsync, rename)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Put a folder's entries (new, renamed, removed names) on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,56 @@
+"""What a config means on this machine: data, networks, numbers, devices."""
+
+from dataclasses import dataclass
+
+import jax
+from ml_collections import ConfigDict
+
+from gan_jax import config as configs
+from gan_jax import data, models
+from gan_jax.config import ConfigError
+from gan_jax.parallel import PARALLEL, Runner
+from gan_jax.types import Batch, Hyper, Pair, Recipe
+
+RESIDENT_SHARE = 0.4  # of an accelerator's free memory that the data may take
+
+
+@dataclass(frozen=True)
+class Job:
+    """A validated config with everything it names."""
+
+    config: ConfigDict
+    recipe: Recipe
+    nets: Pair
+    hyper: Hyper
+    dataset: data.Dataset
+
+
+def assemble(config: ConfigDict) -> Job:
+    """Load the data and build the networks of a config. Raises UserError for what the user has to mend."""
+    configs.validate(config)
+    dataset = data.load(configs.data_spec(config))
+    shape = dataset.images.shape[1:]
+    if config.data.flip and len(shape) != 3:
+        raise ConfigError("data.flip mirrors pictures; these data are points")
+    recipe = configs.recipe_of(config, shape)
+    nets = models.build(recipe.model)
+    return Job(config, recipe, nets, configs.hyper_of(config), dataset)
+
+
+def fits_device(nbytes: int) -> bool:
+    """Whether data of this size can live on the accelerator. Never on a CPU: its memory is the host's."""
+    if jax.default_backend() == "cpu":
+        return False
+    stats = jax.local_devices()[0].memory_stats() or {}
+    free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
+    return nbytes < RESIDENT_SHARE * free
+
+
+def make_runner(job: Job) -> Runner:
+    """The compiled chunk and its data on this machine's devices. Raises UserError for an uneven batch."""
+    resident = job.config.data.resident
+    keep = {"yes": True, "no": False}.get(
+        resident, fits_device(job.dataset.images.nbytes)
+    )
+    table = Batch(job.dataset.images, job.dataset.labels)
+    return PARALLEL[job.config.parallel](job.recipe, job.nets, table, keep)

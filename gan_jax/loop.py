@@ -1,0 +1,205 @@
+"""The running loop: dispatch chunks, write what is due, answer signals.
+
+It waits for the device only where something is written (a row, a grid, a checkpoint, the end) and otherwise
+stays one chunk behind it. How steps are grouped into chunks never changes what they compute.
+"""
+
+import collections
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax import data, images
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.job import Job
+from gan_jax.parallel import Runner
+from gan_jax.record import Progress, Record
+from gan_jax.sampling import draw_latents, finished, make_sampler
+from gan_jax.step import FIXED_NOISE
+from gan_jax.types import TrainState
+
+CADENCES = ("log_every", "sample_every", "checkpoint_every")
+CHUNK_SECONDS = 0.5  # aim of one dispatch, so that a signal is answered quickly
+GRID = 64  # pictures of the fixed-noise grid
+POINTS = 2000  # points of the same for toy data
+
+
+class Stop:
+    """Set by the first SIGTERM or Ctrl-C; a second one acts at once."""
+
+    def __init__(self) -> None:
+        """Nothing asked yet."""
+        self.requested = False
+
+    def request(self, *_: Any) -> None:
+        """Signal handler."""
+        self.requested = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Turn SIGTERM and SIGINT into a flag while the loop runs."""
+    stop = Stop()
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(kind, stop.request) for kind in kinds]
+    try:
+        yield stop
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
+
+
+class Loop:
+    """A run in progress: `state` after `step` finished iterations, and where it is written."""
+
+    def __init__(
+        self,
+        job: Job,
+        runner: Runner,
+        state: TrainState,
+        record: Record,
+        saved: Checkpoints,
+    ):
+        """Start at the state's step."""
+        self.job, self.runner, self.state = job, runner, state
+        self.record, self.saved = record, saved
+        self.step = int(state.step)
+        self.bar = Progress(job.config.steps, self.step)
+        self.metrics: Any = None
+        self.flying: collections.deque = collections.deque()
+        self.chunk = (
+            1  # steps of the next dispatch; grows until one takes CHUNK_SECONDS
+        )
+        # several CPU devices on few cores deadlock when programs with collectives queue up
+        crowded = jax.default_backend() == "cpu" and jax.device_count() > 1
+        self.depth = 0 if crowded else 1
+        count = GRID if len(job.recipe.model.image_shape) == 3 else POINTS
+        key = jax.random.fold_in(state.key, FIXED_NOISE)
+        self.noise = draw_latents(job.recipe, key, count)
+        self.sampler = make_sampler(job.nets)
+        self.seconds = 0.0  # of training since this process started
+        self.steps_timed = 0  # since `started`
+        self.started = time.perf_counter()
+
+    def due(self, cadence: str) -> bool:
+        """Whether a cadence falls on this step. The last step is due unless the cadence is off."""
+        every = self.job.config[cadence]
+        last = self.step == self.job.config.steps
+        return every > 0 and (last or self.step % every == 0)
+
+    def next_stop(self) -> int:
+        """Steps until something may have to be written."""
+        config = self.job.config
+        stops = [
+            config[name] - self.step % config[name] for name in CADENCES if config[name]
+        ]
+        return min(*stops, config.steps - self.step)
+
+    def dispatch(self) -> None:
+        """Send the next chunk to the device; wait for all but the newest one in flight."""
+        config, begin = self.job.config, time.perf_counter()
+        n = min(self.chunk, self.next_stop(), config.scan_steps)
+        size = len(self.job.dataset.images)
+        rows = data.indices(
+            config.seed, self.step, n, config.n_disc, config.batch_size, size
+        )
+        feed = self.runner.feed(rows, config.scan_steps)
+        self.state, self.metrics = self.runner.chunk(self.state, feed, np.int32(n))
+        self.step += n
+        self.steps_timed += n
+        self.flying.append((self.step, self.metrics))
+        self.land(self.depth)
+        took = time.perf_counter() - begin
+        if took < CHUNK_SECONDS / 2 and n == self.chunk:
+            self.chunk = min(2 * self.chunk, config.scan_steps)
+        elif took > 2 * CHUNK_SECONDS:
+            self.chunk = max(1, self.chunk // 2)
+
+    def land(self, depth: int) -> None:
+        """Wait until at most `depth` chunks are in flight; show those that landed."""
+        while len(self.flying) > depth:
+            step, metrics = self.flying.popleft()
+            losses = float(metrics["loss/disc"]), float(metrics["loss/gen"])
+            self.bar.update(step, *losses, self.images_per_s())
+
+    def images_per_s(self) -> float:
+        """Real pictures consumed by D's updates per second of training since the last thing written."""
+        per_step = self.job.config.n_disc * self.job.config.batch_size
+        elapsed = time.perf_counter() - self.started
+        return self.steps_timed * per_step / max(elapsed, 1e-9)
+
+    def restart_clock(self) -> None:
+        """Training goes on after something else (compiling, writing)."""
+        self.started, self.steps_timed = time.perf_counter(), 0
+
+    def write(self) -> None:
+        """Write what is due at this step."""
+        self.land(0)
+        speed = self.images_per_s()
+        self.seconds += time.perf_counter() - self.started
+        if self.due("log_every"):
+            self.log(speed)
+        if self.due("sample_every"):
+            self.picture()
+        if self.due("checkpoint_every"):
+            self.save()
+        self.restart_clock()
+
+    def log(self, speed: float) -> None:
+        """Write the row of the step that has just run."""
+        values = jax.device_get(self.metrics)
+        row = {name: float(x) for name, x in values.items() if not x.ndim}
+        row |= {"images_per_s": speed, "seconds": self.seconds}
+        histograms = {name: x for name, x in values.items() if x.ndim}
+        self.record.log(self.step, row, histograms)
+
+    def picture(self) -> None:
+        """Write the fixed-noise grid of the averaged generator."""
+        out = finished(self.sampler(self.state.ema, self.state.hyper, self.noise))
+        real = self.job.dataset.images[:POINTS]
+        draw = images.grid(out) if out.ndim == 4 else images.scatter(out, real)
+        self.record.image(self.step, draw)
+
+    def save(self) -> None:
+        """Write a checkpoint, unless this step has one."""
+        if self.saved.latest() != self.step:
+            self.saved.save(self.step, self.state)
+
+    def culprit(self) -> str:
+        """Name what was not finite in the step that halted the state."""
+        values = jax.device_get(self.metrics)
+        bad = [name for name, x in values.items() if not np.all(np.isfinite(x))]
+        return ", ".join(bad) or "a parameter"
+
+    def finish(self) -> None:
+        """Save the last good state and close the record."""
+        self.step = int(self.state.step)
+        self.state = replace(self.state, halted=jnp.zeros_like(self.state.halted))
+        self.save()
+        if self.step == self.job.config.steps:
+            self.record.gif()
+        self.record.close()
+
+    def run(self, stop: Stop) -> None:
+        """Train until the last step, a halt, or a signal."""
+        first = self.step + 1
+        while self.step < self.job.config.steps and not stop.requested:
+            self.dispatch()
+            if self.step == first:
+                self.land(0)
+                self.restart_clock()  # the first dispatch compiled
+            if any(self.due(cadence) for cadence in CADENCES):
+                self.land(0)
+                if bool(self.state.halted):
+                    return
+                self.write()
+        self.land(0)

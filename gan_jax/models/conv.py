@@ -1,0 +1,192 @@
+"""Strided "SAME" convolutions with square kernels, written so that XLA runs every derivative fast.
+
+Layout NHWC (images) and HWIO (kernels). The three operations are the three contractions of one trilinear
+form T(x, w, y) = <down(x, w), y>:
+
+    down(x, w, stride)           [n,H,W,ci], [k,k,ci,co] -> [n,H/s,W/s,co]   convolution
+    up(y, w, stride)             [n,h,w,co], [k,k,ci,co] -> [n,h*s,w*s,ci]   its transpose in x
+    kernel_grad(x, y, k, stride)                         -> [k,k,ci,co]      its transpose in w
+
+so the derivatives of each are the other two, and reverse-over-reverse (R1, WGAN-GP) of any order runs only
+these three. "SAME" is XLA's: k - s zeros around the image, the smaller half first.
+
+Why not autodiff of `lax.conv_*`: on CPU the kernel gradient of a transposed convolution, and every kernel
+gradient inside a loop (jax issue 12868), leaves the optimised code path and is 10 to 75 times slower.
+`CONV` names the ways to write them:
+
+    fast   as above; reverse mode only (a custom_vjp: forward mode raises TypeError)
+    plain  `lax.conv_general_dilated` and `lax.conv_transpose` as they are, for forward mode and as reference
+    gemm   slices and matrix products; for a population whose members have their own kernels under `vmap`,
+           where the other two become grouped convolutions; both modes of differentiation
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+Image = Float[Array, "n h w c"]
+Kernel = Float[Array, "k k ci co"]
+
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+_FEW_CHANNELS = 4
+
+
+class Convolution(NamedTuple):
+    """One way to write the operations: down(x, w, stride), up(y, w, stride)."""
+
+    down: Callable[..., Array]
+    up: Callable[..., Array]
+
+
+def _same(k: int, stride: int) -> tuple[int, int]:
+    total = max(k - stride, 0)
+    return total // 2, total - total // 2
+
+
+def _check(x: Array, stride: int) -> None:
+    if x.shape[1] % stride or x.shape[2] % stride:
+        raise ValueError(f"stride {stride} does not divide the image size {x.shape[1]}x{x.shape[2]}")
+
+
+def _xla(x: Array, w: Array, stride: int, pad: tuple[int, int]) -> Array:
+    strides = (stride, stride)
+    return lax.conv_general_dilated(x, w, strides, (pad, pad), dimension_numbers=_LAYOUT)
+
+
+def _taps(x: Array, k: int, stride: int, pad: tuple[int, int]) -> list[list[Array]]:
+    """What each of the k x k kernel entries sees: [k][k] slices of the padded image, each [n,H/s,W/s,c]."""
+    n, height, width, c = x.shape
+    high, wide = ((size + sum(pad) - k) // stride + 1 for size in (height, width))
+    # Not jnp.pad: a negative padding (the transposed convolution of a kernel smaller than its stride) crops.
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (*pad, 0), (*pad, 0), (0, 0, 0)))
+    ends = (stride * (high - 1) + 1, stride * (wide - 1) + 1)
+    return [
+        [
+            lax.slice(x, (0, i, j, 0), (n, i + ends[0], j + ends[1], c), (1, stride, stride, 1))
+            for j in range(k)
+        ]
+        for i in range(k)
+    ]
+
+
+def _product(x: Array, w: Array, stride: int, pad: tuple[int, int]) -> Array:
+    """Compute what `_xla` computes as one matrix product of gathered patches."""
+    taps = _taps(x, w.shape[0], stride, pad)
+    patches = jnp.concatenate([tap for row in taps for tap in row], axis=-1)
+    return patches @ w.reshape(-1, w.shape[-1])
+
+
+def _sub_pixel(y: Array, w: Array, stride: int, conv: Callable[..., Array]) -> Array:
+    """Transposed convolution as a stride-1 convolution to s*s*c channels and a depth-to-space.
+
+    Output pixel o (counted before the crop) = s*p + a with a < s sees the kernel entries a, a+s, ..., so all
+    pixels of one block p are one small convolution at p. Measured on CPU: 1.0 to 2 times as fast as s*s
+    interleaved convolutions (the more so the fewer the channels) although k is rounded up to a multiple of s.
+    """
+    k, _, ci, co = w.shape
+    n, height, width, _ = y.shape
+    m = -(-k // stride)
+    low = _same(k, stride)[0]
+    w = jnp.pad(w, ((0, m * stride - k),) * 2 + ((0, 0),) * 2)
+    w = w.reshape(m, stride, m, stride, ci, co)[::-1, :, ::-1]
+    w = w.transpose(0, 2, 5, 1, 3, 4).reshape(m, m, co, stride * stride * ci)
+    first = low // stride
+    extra = (low - 1) // stride + 1  # blocks past the image that still hold some of its pixels
+    out = conv(y, w, 1, (m - 1 - first, extra))
+    blocks = out.shape[1], out.shape[2]
+    out = out.reshape(n, *blocks, stride, stride, ci).transpose(0, 1, 3, 2, 4, 5)
+    out = out.reshape(n, blocks[0] * stride, blocks[1] * stride, ci)
+    crop = low - first * stride
+    return out[:, crop : crop + height * stride, crop : crop + width * stride]
+
+
+def _kg_canon(x,y,k,stride):
+    out = lax.conv_general_dilated(
+        x.transpose(3, 1, 2, 0),
+        y.transpose(1, 2, 0, 3),
+        (1, 1),
+        (_same(k, stride),) * 2,
+        rhs_dilation=(stride, stride),
+        dimension_numbers=_LAYOUT,
+    )
+    return out.transpose(1, 2, 0, 3)[:k,:k]
+
+def _kg_rows(x,y,k,stride):
+    ci, co = x.shape[-1], y.shape[-1]
+    y = y.reshape(-1, co)
+    rows = [jnp.concatenate(row, axis=-1).reshape(-1, k * ci).T @ y for row in _taps(x, k, stride, _same(k, stride))]
+    return jnp.stack(rows).reshape(k, k, ci, co)
+
+def _kg_im2col(x,y,k,stride):
+    ci, co = x.shape[-1], y.shape[-1]
+    y = y.reshape(-1, co)
+    return (jnp.concatenate(sum(_taps(x, k, stride, _same(k, stride)),[]), axis=-1).reshape(-1, k *k* ci).T @ y).reshape(k, k, ci, co)
+
+KG=_kg_canon
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def down(x: Image, w: Kernel, stride: int) -> Image:
+    """Convolution of x [n,H,W,ci] with w [k,k,ci,co] -> [n,H/s,W/s,co] (as `nn.Conv`, "SAME")."""
+    _check(x, stride)
+    return _xla(x, w, stride, _same(w.shape[0], stride))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def up(y: Image, w: Kernel, stride: int) -> Image:
+    """Transposed convolution of y [n,h,w,co] with w [k,k,ci,co] -> [n,h*s,w*s,ci].
+
+    As `nn.ConvTranspose(transpose_kernel=True)`, "SAME"; sub-pixel form of Shi et al. 2016 (arXiv:1609.07009).
+    """
+    return _sub_pixel(y, w, stride, _xla)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def kernel_grad(x: Image, y: Image, k: int, stride: int) -> Kernel:
+    """Gradient of <down(x, w), y> with respect to w: x [n,H,W,ci], y [n,H/s,W/s,co] -> [k,k,ci,co]."""
+    return KG(x, y, k, stride)
+
+
+down.defvjp(
+    lambda x, w, stride: (down(x, w, stride), (x, w)),
+    lambda stride, xw, g: (up(g, xw[1], stride), kernel_grad(xw[0], g, xw[1].shape[0], stride)),
+)
+up.defvjp(
+    lambda y, w, stride: (up(y, w, stride), (y, w)),
+    lambda stride, yw, g: (down(g, yw[1], stride), kernel_grad(g, yw[0], yw[1].shape[0], stride)),
+)
+kernel_grad.defvjp(
+    lambda x, y, k, stride: (kernel_grad(x, y, k, stride), (x, y)),
+    lambda k, stride, xy, g: (up(xy[1], g, stride), down(xy[0], g, stride)),
+)
+
+def _plain_down(x: Image, w: Kernel, stride: int) -> Image:
+    _check(x, stride)
+    return _xla(x, w, stride, _same(w.shape[0], stride))
+
+
+def _plain_up(y: Image, w: Kernel, stride: int) -> Image:
+    strides = (stride, stride)
+    return lax.conv_transpose(
+        y, w, strides, "SAME", dimension_numbers=_LAYOUT, transpose_kernel=True
+    )
+
+
+def _gemm_down(x: Image, w: Kernel, stride: int) -> Image:
+    _check(x, stride)
+    return _product(x, w, stride, _same(w.shape[0], stride))
+
+
+def _gemm_up(y: Image, w: Kernel, stride: int) -> Image:
+    return _sub_pixel(y, w, stride, _product)
+
+
+CONV = {
+    "fast": Convolution(down, up),
+    "plain": Convolution(_plain_down, _plain_up),
+    "gemm": Convolution(_gemm_down, _gemm_up),
+}

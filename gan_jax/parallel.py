@@ -1,0 +1,122 @@
+"""Where a chunk runs: jit over a mesh of devices, or pmap. The step itself knows nothing of it.
+
+`jit`: one global step, the batch sharded over the mesh; BatchNorm sees the global batch and noise is one
+global draw, so any number of devices runs the same mathematics on the same data.
+`pmap`: what published multi-GPU code did: each device normalises by its own share of the batch and draws its
+own noise; gradients and running statistics are averaged. The state is one copy either way.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from gan_jax.step import make_chunk, make_step, resident, streamed
+from gan_jax.types import Batch, Pair, Recipe, UserError
+
+AXIS = "data"
+
+
+class Runner(NamedTuple):
+    """chunk(state, feed, n) -> (state, metrics), and what makes its inputs.
+
+    place(state) puts a state on the devices. feed(indices int32 [n, n_disc, B], capacity) makes the chunk's
+    input with room for `capacity` steps, so that every n is the same program.
+    """
+
+    chunk: Callable[..., Any]
+    place: Callable[[Any], Any]
+    feed: Callable[[np.ndarray, int], Any]
+
+
+def check_batch(batch_size: int, devices: int) -> None:
+    """Raise UserError when the batch cannot be divided evenly."""
+    if batch_size % devices:
+        raise UserError(
+            f"batch_size {batch_size} cannot be divided over {devices} devices; "
+            f"set --config.batch_size={-(-batch_size // devices) * devices}"
+        )
+
+
+def padded(rows: np.ndarray, capacity: int) -> np.ndarray:
+    """`rows` [n, ...] in an array of `capacity` rows; the rest is never read, so it is never written."""
+    room = np.empty((capacity, *rows.shape[1:]), rows.dtype)
+    room[: len(rows)] = rows
+    return room
+
+
+def pictures(table: Batch, indices: np.ndarray, capacity: int) -> Batch:
+    """The pictures of a chunk, gathered on the host: [capacity, n_disc, B, ...]."""
+    return jax.tree.map(lambda x: padded(x[indices], capacity), table)
+
+
+def numbers(indices: np.ndarray, capacity: int) -> np.ndarray:
+    """The indices themselves with room for `capacity` steps (zeros: they must stay in range)."""
+    return np.concatenate(
+        [indices, np.zeros((capacity - len(indices), *indices.shape[1:]), np.int32)]
+    )
+
+
+def jit_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
+    """One program over a mesh of all devices. `keep`: the whole set lives on the devices."""
+    devices = jax.devices()
+    check_batch(recipe.batch_size, len(devices))
+    mesh = jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,))
+    copied = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec(None, None, AXIS))
+    step = make_step(recipe, nets)
+    place = partial(jax.device_put, device=copied)
+    if keep:
+        whole = place(table)
+        chunk = make_chunk(step, resident)
+        shardings = (copied, (copied, split), copied)
+
+        def feed(indices: np.ndarray, capacity: int) -> Any:
+            return whole, jax.device_put(numbers(indices, capacity), split)
+    else:
+        chunk = make_chunk(step, streamed)
+        shardings = (copied, split, copied)
+
+        def feed(indices: np.ndarray, capacity: int) -> Any:
+            return jax.device_put(pictures(table, indices, capacity), split)
+
+    run = jax.jit(chunk, in_shardings=shardings, out_shardings=copied, donate_argnums=0)
+    return Runner(run, place, feed)
+
+
+def pmap_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
+    """One program a device, gradients averaged between them."""
+    count = jax.device_count()
+    check_batch(recipe.batch_size, count)
+    step = make_step(recipe, nets, AXIS)
+
+    def shares(x: np.ndarray) -> np.ndarray:
+        """[K, n_disc, B, ...] -> [devices, K, n_disc, B / devices, ...]."""
+        k, n_disc, batch = x.shape[:3]
+        x = x.reshape(k, n_disc, count, batch // count, *x.shape[3:])
+        return np.moveaxis(x, 2, 0)
+
+    place = jax.device_put
+    if keep:
+        whole = place(table)
+        take, in_axes = resident, (None, (None, 0), None)
+
+        def feed(indices: np.ndarray, capacity: int) -> Any:
+            return whole, shares(numbers(indices, capacity))
+    else:
+        take, in_axes = streamed, (None, 0, None)
+
+        def feed(indices: np.ndarray, capacity: int) -> Any:
+            return jax.tree.map(shares, pictures(table, indices, capacity))
+
+    run = jax.pmap(make_chunk(step, take), AXIS, in_axes=in_axes, out_axes=None)
+    return Runner(run, place, feed)
+
+
+PARALLEL: dict[str, Callable[..., Runner]] = {
+    "jit": jit_runner,
+    "pmap": pmap_runner,
+}

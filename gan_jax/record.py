@@ -1,0 +1,305 @@
+"""The run folder: config.json, metrics.jsonl and its kin, TensorBoard, sample pictures, the progress line.
+
+The JSON-lines files are the record of truth: one fsynced line a row (0.2 ms on a virtual disk, some
+milliseconds on a spinning one), cut back to the resumed step. Event files are for looking at: a flipped bit
+in one loses its later rows, so each start opens a new one. Reading needs no jax, so reports work anywhere.
+"""
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gan_jax import images
+from gan_jax.images import sync_folder, write_atomic
+
+ROWS = ("metrics.jsonl", "findings.jsonl", "eval.jsonl")
+PACKAGES = "jax jaxlib flax optax orbax-checkpoint numpy gan_jax".split()
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+LINE_EVERY = 30.0  # seconds between progress lines where stderr is not a terminal
+
+
+class RecordError(RuntimeError):
+    """A run folder cannot be read; the message names the file and what to do."""
+
+
+class Record:
+    """Writes one run folder. Files open at their first use; `close` may be followed by more writing."""
+
+    def __init__(self, workdir: str | Path):
+        """Make the folder if it is not there; write nothing yet."""
+        self.workdir = Path(workdir)
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self._files: dict[str, Any] = {}
+        self._writer: Any = None
+        self._purge: int | None = None
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write config.json: the nested config, package versions, git commit (or null), command line."""
+        body = {"config": _plain(config), "versions": _versions(), "git": _commit()}
+        body["command"] = shlex.join(sys.orig_argv)
+        text = json.dumps(body, indent=2, allow_nan=False) + "\n"
+        write_atomic(self.workdir / "config.json", text.encode())
+
+    def log(
+        self, step: int, row: Mapping[str, Any], histograms: Mapping[str, Any] = NOTHING
+    ) -> None:
+        """Append one row of numbers to metrics.jsonl and to TensorBoard; histograms go to TensorBoard only.
+
+        Every number is written as the shortest text of its float64 value: a float32 comes back exactly and
+        equal values have equal text. NaN and infinities become null. On return the line is on the disk.
+        """
+        numbers = {name: float(value) for name, value in row.items() if name != "step"}
+        self.append("metrics.jsonl", {"step": step, **numbers})
+        writer = self._tensorboard()
+        for name, value in numbers.items():
+            if math.isfinite(value):  # tensorboardX complains on the terminal otherwise
+                writer.add_scalar(name, value, step)
+        for name, values in histograms.items():
+            values = np.asarray(values).astype(np.float64).ravel()
+            values = values[np.isfinite(values)]
+            if values.size:
+                writer.add_histogram(name, values, step)
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Append one JSON object as a line of the file `name` (findings.jsonl, eval.jsonl, ...) and fsync.
+
+        Arrays become lists, non-finite numbers null. Raises OSError (the file is left without a half line
+        where that is possible) when the disk is full.
+        """
+        if name not in self._files:
+            self._files[name] = _open_rows(self.workdir / name)
+        file = self._files[name]
+        line = json.dumps(_plain(row), allow_nan=False).encode() + b"\n"
+        end = file.seek(0, os.SEEK_END)
+        if file.write(line) != len(line):
+            file.truncate(end)
+            raise OSError(f"{self.workdir / name}: disk full, last row not written")
+        os.fsync(file.fileno())
+
+    def truncate(self, step: int) -> None:
+        """Forget everything later than `step`, as a run that resumes there must.
+
+        Rows of the JSON-lines files, a partial last line, sample pictures; TensorBoard is told to hide its
+        later points. A damaged line is dropped with a line on stderr.
+        """
+        self.close()
+        for name in ROWS:
+            _cut(self.workdir / name, step)
+        later = [p for p in self._samples() if int(p.stem.removeprefix("step_")) > step]
+        for path in later:
+            path.unlink()
+        if later:  # the animation shows them; `gif` makes it anew
+            (self.workdir / "samples" / "training.gif").unlink(missing_ok=True)
+        self._purge = step + 1
+
+    def image(self, step: int, picture: UInt8[np.ndarray, "h w c"]) -> Path:
+        """Save a picture uint8 [H, W, C] as samples/step_00001000.png and to TensorBoard; return its path."""
+        path = self.workdir / "samples" / f"step_{step:08d}.png"
+        images.save_png(path, picture)
+        self._tensorboard().add_image("samples", picture, step, dataformats="HWC")
+        return path
+
+    def gif(self) -> Path | None:
+        """Animate the sample pictures into samples/training.gif; None when there are none."""
+        pngs = self._samples()
+        if not pngs:
+            return None
+        path = self.workdir / "samples" / "training.gif"
+        images.save_gif(path, pngs)
+        return path
+
+    def close(self) -> None:
+        """Close all files; TensorBoard's queue is written out."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _samples(self) -> list[Path]:
+        paths = (self.workdir / "samples").glob("step_*.png")
+        return sorted(p for p in paths if p.stem.removeprefix("step_").isdecimal())
+
+    def _tensorboard(self) -> Any:
+        if self._writer is None:
+            from tensorboardX import SummaryWriter  # slow to import
+
+            folder = self.workdir / "tensorboard"
+            # Names carry whole seconds: numbered, so that a quick restart does not write into the old file.
+            number = len(list(folder.glob("events.out.tfevents.*")))
+            suffix = f".{number:05d}"
+            self._writer = SummaryWriter(
+                str(folder),
+                purge_step=self._purge,
+                flush_secs=30,
+                filename_suffix=suffix,
+            )
+            self._purge = None
+        return self._writer
+
+
+def read_config(workdir: str | Path) -> dict[str, Any]:
+    """Return the whole of config.json: keys config, versions, git, command.
+
+    Raises RecordError when it is missing or is not JSON.
+    """
+    path = Path(workdir) / "config.json"
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        advice = "is missing: give the folder of a run as --workdir"
+    except ValueError as error:
+        advice = f"is damaged ({error}): restore it or start a new run"
+    raise RecordError(f"{path} {advice}")
+
+
+def columns(path: str | Path) -> dict[str, list[Any]]:
+    """Read a JSON-lines file as columns of equal length, in order of first appearance.
+
+    None stands for what a row lacks and for a number that was not finite (`np.array(column, float)` makes both
+    NaN). A partial last line is skipped; no file is {}. Raises RecordError naming a damaged line.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    rows = []
+    for number, line in enumerate(_whole_lines(path.read_bytes()), start=1):
+        row = _parse(line)
+        if row is None:
+            raise RecordError(f"{path}, line {number} is damaged: remove it to read on")
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _whole_lines(data: bytes) -> list[bytes]:
+    """Split off the lines that end; what a kill left of the last one is not a line."""
+    return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return a row, or None for a line that is not a JSON object with a step."""
+    try:
+        row = json.loads(line)
+        return row if isinstance(row["step"], int) else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _open_rows(path: Path) -> Any:
+    """Open for appending, unbuffered; drop a partial last line, which would swallow the next row."""
+    file = open(path, "ab", buffering=0)
+    data = path.read_bytes()
+    if not data.endswith(b"\n"):
+        file.truncate(data.rfind(b"\n") + 1)
+    sync_folder(path.parent)
+    return file
+
+
+def _cut(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    kept = []
+    for number, line in enumerate(_whole_lines(data), start=1):
+        row = _parse(line)
+        if row is None:
+            print(f"WARNING: {path}, line {number} damaged: dropped", file=sys.stderr)
+        elif row["step"] <= step:
+            kept.append(line)
+    if b"".join(kept) != data:
+        write_atomic(path, b"".join(kept))
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays, tuples and NumPy scalars into what JSON has; non-finite numbers into None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy and JAX arrays and scalars, np.float64 too
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _versions() -> dict[str, str | None]:
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        name = package.removesuffix("-checkpoint")
+        try:
+            found[name] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None  # gan_jax run from a checkout without installing
+    return found
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that this file is in; None outside one or without git."""
+    # A hook or an outer script may point git elsewhere by its environment.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    here, command = Path(__file__).parent, "git rev-parse --verify -q HEAD".split()
+    try:
+        done = subprocess.run(command, cwd=here, env=clean, capture_output=True)
+    except OSError:
+        return None
+    return done.stdout.decode().strip() or None
+
+
+class Progress:
+    """How far a run is, on stderr: a bar on a terminal, else one plain line at most every 30 s."""
+
+    def __init__(
+        self,
+        total: int,
+        start: int = 0,
+        quiet: bool = False,
+        clock: Any = time.monotonic,
+    ):
+        """Count from step `start` to `total`; `quiet` shows nothing, `clock()` gives seconds."""
+        self.total, self.quiet, self.clock = total, quiet, clock
+        self.last_step, self.last_time, self.shown = start, clock(), -math.inf
+        self.bar: Any = None
+        if not quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            tqdm.monitor_interval = 0  # no watcher thread left behind
+            self.bar = tqdm(total=total, initial=start, unit=" steps")
+
+    def update(self, step: int, loss_disc: Any, loss_gen: Any, images_per_s: Any):
+        """Report that `step` iterations are done, with that step's losses."""
+        speed = f"{float(images_per_s):.0f} images/s"
+        losses = f"loss D {float(loss_disc):.4g} G {float(loss_gen):.4g}"
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"{speed}, {losses}", refresh=False)
+            self.bar.update(step - self.bar.n)
+            return
+        now = self.clock()
+        if self.quiet or now - self.shown < LINE_EVERY:
+            return
+        # Since the last line: only the first one pays for the compilation.
+        rate = (step - self.last_step) / max(now - self.last_time, 1e-9)
+        left = f"{(self.total - step) / rate / 60:.1f} min" if rate > 0 else "?"
+        line = f"step {step}/{self.total}  {rate:.3g} steps/s  {speed}  {left} left  {losses}"
+        print(line, file=sys.stderr, flush=True)
+        self.last_step, self.last_time, self.shown = step, now, now
+
+    def close(self) -> None:
+        """Leave the bar's last state on the screen."""
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,127 @@
+"""Train a run, or go on with it: the same call does both."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gan_jax import config as configs
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.config import ConfigError
+from gan_jax.job import Job, assemble, make_runner
+from gan_jax.lock import locked
+from gan_jax.loop import Loop, stoppable
+from gan_jax.parallel import Runner
+from gan_jax.record import Record, read_config
+from gan_jax.step import init
+from gan_jax.types import TrainState
+
+DONE, DIVERGED, INTERRUPTED = 0, 3, 75
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal; standard output stays free for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def check_same_run(workdir: Path, job: Job) -> None:
+    """Raise ConfigError with a diff when the folder holds a run of another config or other data."""
+    if not (workdir / "config.json").is_file():
+        return
+    old = read_config(workdir)
+    differs = configs.changes(old["config"], job.config)
+    if old["data"]["digest"] != job.dataset.digest:
+        differs.append(
+            f"data: {old['data']['digest'][:12]} -> {job.dataset.digest[:12]} (sha256)"
+        )
+    if differs:
+        lines = "\n  ".join(differs)
+        raise ConfigError(
+            f"{workdir} holds a run with another config:\n  {lines}\n"
+            "go on with the old values, or choose another --workdir"
+        )
+
+
+def begin(job: Job, runner: Runner, saved: Checkpoints) -> TrainState:
+    """The state to start from, on the devices: the newest good checkpoint, else the first one."""
+    start = partial(init, job.recipe, job.nets, job.hyper)
+    seed = np.uint32(job.config.seed)
+    if saved.latest() is None:
+        return runner.place(jax.jit(start)(seed))
+    return runner.place(saved.restore(None, jax.eval_shape(start, seed)))
+
+
+def describe(job: Job, step: int) -> str:
+    """One line on what is about to run."""
+    config, data = job.config, job.dataset
+    shape = "x".join(map(str, data.images.shape[1:]))
+    devices = jax.devices()
+    what = f"{config.model.name}, loss {config.loss}, {data.name} ({len(data.images):,} of {shape})"
+    return f"{what}, {len(devices)} {devices[0].platform} device(s), from step {step:,} to {config.steps:,}"
+
+
+def train(config: ConfigDict, workdir: str | Path, command: str) -> int:
+    """Run a validated config in its folder and return the exit code (0 done, 3 diverged, 75 interrupted).
+
+    `command` is the line that started it; the same line resumes. Raises UserError, FolderInUse or
+    CheckpointError for what the user has to mend; nothing is written before those are checked.
+    """
+    folder = Path(workdir)
+    job = assemble(config)
+    runner = make_runner(job)
+    with locked(folder):
+        check_same_run(folder, job)
+        saved = Checkpoints(folder / "checkpoints")
+        newest = saved.latest()
+        if newest is not None and newest >= config.steps:
+            say(
+                f"{folder} is finished at step {newest:,}; to train on: --config.steps={2 * newest}"
+            )
+            return DONE
+        state = begin(job, runner, saved)
+        record = Record(folder)
+        record.truncate(int(state.step))
+        dataset = job.dataset
+        record.write_config(
+            config.to_dict(),
+            command,
+            {
+                "name": dataset.name,
+                "digest": dataset.digest,
+                "shape": list(dataset.images.shape[1:]),
+                "examples": len(dataset.images),
+                "label_names": list(dataset.label_names),
+            },
+        )
+        say(describe(job, int(state.step)))
+        return run(Loop(job, runner, state, record, saved), command)
+
+
+def run(loop: Loop, command: str) -> int:
+    """Run the loop to its end, save, and say what happened."""
+    with stoppable() as stop:
+        if loop.step == 0 and loop.job.config.sample_every:
+            loop.picture()
+        loop.run(stop)
+        loop.bar.close()
+        halted = bool(loop.state.halted)
+        loop.finish()
+    folder = loop.record.workdir
+    if halted:
+        say(
+            f"diverged: {loop.culprit()} was not finite at step {loop.step + 1:,}; the last good step "
+            f"{loop.step:,} is saved in {folder}.\nLower optim.disc.lr and optim.gen.lr, or add "
+            "--config.penalty.r1=1, in a new --workdir."
+        )
+        return DIVERGED
+    if loop.step < loop.job.config.steps:
+        say(f"interrupted at step {loop.step:,}, saved. Resume with:\n  {command}")
+        return INTERRUPTED
+    say(
+        f"done: {loop.step:,} steps. Pictures: {folder}/samples, numbers: {folder}/metrics.jsonl\n"
+        f"Sample it:  python launch.py sample --workdir={folder} --n=64 --out=grid.png"
+    )
+    return DONE

@@ -1,0 +1,148 @@
+"""The types that flow through the program: pairs, batches, players, the joint training state.
+
+Level 0: imports nothing of gan_jax and no flax. `Recipe` and `ModelSpec` are static and hashable (they
+decide what is compiled); every number lives in `TrainState.hyper` as a float32 scalar.
+"""
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+AnyArray = Array | np.ndarray  # what public functions take: JAX's arrays or NumPy's
+Params = Any  # a pytree of arrays
+Vars = Any  # what a network carries besides parameters (BatchNorm statistics); {} when nothing
+Hyper = dict[str, Any]  # nested dict of float32 scalars under the config's own names
+Metrics = dict[str, Array]
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend; the message says how. The command line shows it without a traceback."""
+
+
+class Pair(NamedTuple):
+    """Something that the generator and the discriminator each have one of."""
+
+    gen: Any
+    disc: Any
+
+
+class Batch(NamedTuple):
+    """Real examples: `image` [n_disc, B, ...] for one step, [B, ...] inside it.
+
+    Images are uint8 [.., H, W, C] or float32 already scaled to -1..1; points are float32 [.., D].
+    `label` is int32 [.., B] or None; `source` is the input picture of an image-to-image task or None.
+    """
+
+    image: Any
+    label: Any = None
+    source: Any = None
+
+
+class Scores(NamedTuple):
+    """What a discriminator says of a batch: `logits` float32 [B], `features` of its last hidden layer."""
+
+    logits: Any
+    features: Any = None
+    aux: Any = None
+
+
+class Network(NamedTuple):
+    """A network as two pure functions, the only thing the mathematics sees of Flax.
+
+    init(key, hyper, *inputs) -> (params, vars)
+    apply(params, vars, hyper, *inputs, key, train) -> (out, vars)
+    """
+
+    init: Callable[..., Any]
+    apply: Callable[..., Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Player:
+    """One side of the game: parameters, statistics, optimizer state."""
+
+    params: Any
+    vars: Any
+    opt: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """All that a step reads and writes; saving it is saving the run.
+
+    step: int32, finished iterations. key: one typed PRNG key, never advanced (each step folds its number in).
+    ema: {"params", "vars"}, the generator's running averages. halted: bool, set by the first non-finite number; the state then
+    stays at its last good value.
+    """
+
+    step: Any
+    key: Any
+    players: Pair
+    ema: Any
+    hyper: Hyper
+    memory: dict[str, Any]
+    halted: Any
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The structure of both networks (numbers such as init std are in `hyper["model"]`)."""
+
+    name: str
+    image_shape: tuple[int, ...]  # (H, W, C), or (D,) for points
+    latent_dim: int = 100
+    latent_dist: str = "normal"
+    width: int = 64
+    disc_width: int = 0  # 0: as `width`
+    depth: int = 1  # hidden layers of an MLP
+    kernel: int = 4
+    init: str = "normal"
+    norm: str = "batch"
+    disc_norm: str = ""  # "": as `norm`
+    dropout: bool = False  # in the discriminator; the rate is hyper["model"]["dropout"]
+    precision: str = "float32"
+    impl: str = "fast"  # how convolutions are written; "plain" is slower and differentiable in forward mode
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that changes the compiled program."""
+
+    model: ModelSpec
+    objective: str = "noise_to_image"
+    loss: str = "non_saturating"
+    optim: Pair = Pair("adam", "adam")
+    penalties: tuple[str, ...] = ()
+    tricks: tuple[str, ...] = ()
+    batch_size: int = 64
+    n_disc: int = 1
+    n_gen: int = 1
+    flip: bool = False
+    share_noise: bool = True
+    disc_split: bool = False
+
+
+def lookup(kind: str, table: Mapping[str, Any], name: str) -> Any:
+    """Return `table[name]`, or the object that "package.module:attribute" names.
+
+    Raises UserError listing the choices (nearest first) for an unknown name.
+    """
+    if name in table:
+        return table[name]
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"cannot import {kind} {name!r}: {error}") from error
+    nearest = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise UserError(f"unknown {kind} {name!r}; {hint}choices: {', '.join(table)}")
