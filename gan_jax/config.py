@@ -24,16 +24,22 @@ class ConfigError(UserError):
     """A user's mistake in a config or on the command line; the message says what to do."""
 
 
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    """{"optim.gen.lr": value} -> nested dict; the inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, last = name.split(".")
+        node = tree
+        for group in groups:
+            node = node.setdefault(group, {})
+        node[last] = value
+    return tree
+
+
 def base() -> ConfigDict:
     """A config with every field at its default, locked: a config file changes what it needs."""
-    config = ConfigDict()
-    for name, field in FIELDS.items():
-        *groups, last = name.split(".")
-        node = config
-        for group in groups:
-            node = node.setdefault(group, ConfigDict())
-        node[last] = field.default
-    return config.lock()
+    defaults = nested({name: field.default for name, field in FIELDS.items()})
+    return ConfigDict(defaults).lock()
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -170,16 +176,10 @@ def validate(config: Any) -> ConfigDict:
 
 def hyper_of(config: ConfigDict) -> Hyper:
     """Every number of the config as a nested dict of float32 scalars under its own name."""
-    hyper: Hyper = {}
-    for name, value in flatten(config).items():
-        if FIELDS[name].kind not in NUMERIC:
-            continue
-        *groups, last = name.split(".")
-        node = hyper
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[last] = np.float32(value)
-    return hyper
+    flat = flatten(config)
+    return nested(
+        {n: np.float32(x) for n, x in flat.items() if FIELDS[n].kind in NUMERIC}
+    )
 
 
 def recipe_of(config: ConfigDict, image_shape: tuple[int, ...]) -> Recipe:

@@ -10,7 +10,7 @@ Kinds:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gan_jax.data import SOURCES
@@ -59,14 +59,25 @@ def anything(name: str, value: Any) -> None:
     """Rule: every value of the right type."""
 
 
-def one_of(table: Any, extra: tuple[str, ...] = ()) -> Rule:
-    """Rule: a name in the table, or "package.module:attribute" of your own."""
+def choice(*names: str) -> Rule:
+    """Rule: one of these words."""
+    table = dict.fromkeys(names)
 
     def rule(name: str, value: Any) -> None:
-        if value not in extra:
+        lookup(name, table, value, own=False)
+
+    rule.choices = names
+    return rule
+
+
+def one_of(table: Mapping[str, Any], *others: str) -> Rule:
+    """Rule: a name in the table, one of the others, or "package.module:attribute" of your own."""
+
+    def rule(name: str, value: Any) -> None:
+        if value not in others:
             lookup(name, table, value)
 
-    rule.choices = list(table)
+    rule.choices = tuple(table)
     return rule
 
 
@@ -76,11 +87,11 @@ def source(name: str, value: Any) -> None:
         lookup(name, SOURCES, value)
 
 
-source.choices = list(SOURCES)
-whole = between(1)
-from_zero = between(0)
-fraction = between(0, 1)
-decay = between(0, 1, open_end=True)
+source.choices = tuple(SOURCES)
+whole = between(1.0)
+from_zero = between(0.0)
+fraction = between(0.0, 1.0)
+decay = between(0.0, 1.0, open_end=True)
 
 
 def optimizer_fields(player: str) -> dict[str, Field]:
@@ -136,14 +147,14 @@ FIELDS: dict[str, Field] = {
     ),
     "model.disc_width": Field(0, "structure", from_zero, "the same for D; 0: as width"),
     "model.depth": Field(1, "structure", whole, "hidden layers of an MLP"),
-    "model.kernel": Field(4, "structure", between(2), "side of the convolutions"),
+    "model.kernel": Field(4, "structure", between(2.0), "side of the convolutions"),
     "model.init": Field("normal", "structure", one_of(INITS), "initial weights"),
     "model.init_std": Field(
         0.02, "number", from_zero, "of init=normal and truncated_normal"
     ),
     "model.norm": Field("batch", "structure", one_of(NORMS), "normalisation"),
     "model.disc_norm": Field(
-        "", "structure", one_of(NORMS, ("",)), "the same for D; empty: as norm"
+        "", "structure", one_of(NORMS, ""), "the same for D; empty: as norm"
     ),
     "model.norm_momentum": Field(
         0.9, "number", fraction, "decay of BatchNorm's running moments"
@@ -152,7 +163,7 @@ FIELDS: dict[str, Field] = {
     "model.impl": Field(
         "fast",
         "structure",
-        one_of(("fast", "plain")),
+        choice("fast", "plain"),
         "convolutions; plain: slower, forward mode",
     ),
     "data.source": Field("fashion_mnist", "data", source, "examples to train on"),
@@ -160,7 +171,7 @@ FIELDS: dict[str, Field] = {
         "fashion_mnist", "run", source, "what :smoke takes where source is missing"
     ),
     "data.split": Field(
-        "train", "data", one_of(("train", "test")), "part of the source"
+        "train", "data", choice("train", "test"), "part of the source"
     ),
     "data.resolution": Field(
         0, "data", from_zero, "side in pixels; 0: as the source is"
@@ -170,7 +181,7 @@ FIELDS: dict[str, Field] = {
     ),
     "data.flip": Field(False, "structure", anything, "mirror at random"),
     "data.resident": Field(
-        "auto", "run", one_of(("auto", "yes", "no")), "keep the set on the device"
+        "auto", "run", choice("auto", "yes", "no"), "keep the set on the device"
     ),
     **optimizer_fields("gen"),
     **optimizer_fields("disc"),
@@ -205,7 +216,7 @@ FIELDS: dict[str, Field] = {
     "precision": Field(
         "float32",
         "structure",
-        one_of(("float32", "bfloat16")),
+        choice("float32", "bfloat16"),
         "of the networks' arithmetic",
     ),
 }

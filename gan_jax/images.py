@@ -110,7 +110,7 @@ def _count(points: np.ndarray, limits: Limits, size: int) -> np.ndarray:
     """Count the points whose 3 x 3 dot covers each pixel, [size, size]."""
     x0, x1, y0, y1 = limits
     column = np.floor((points[:, 0].astype(np.float64) - x0) / (x1 - x0) * size)
-    row = np.floor((y1 - points[:, 1].astype(np.float64)) / (y1 - y0) * size)
+    row = size - 1 - np.floor((points[:, 1].astype(np.float64) - y0) / (y1 - y0) * size)
     # Compare before converting: a far point would overflow the integer and come back inside.
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     centre = row[inside].astype(np.int64) + 1, column[inside].astype(np.int64) + 1

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -46,10 +45,12 @@ class Record:
         self._writer: Any = None
         self._purge: int | None = None
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write config.json: the nested config, package versions, git commit (or null), command line."""
+    def write_config(
+        self, config: Mapping[str, Any], command: str, data: Mapping[str, Any] = NOTHING
+    ) -> None:
+        """Write config.json: the nested config, package versions, git commit (or null), the command, the data."""
         body = {"config": _plain(config), "versions": _versions(), "git": _commit()}
-        body["command"] = shlex.join(sys.orig_argv)
+        body |= {"command": command, "data": _plain(data)}
         text = json.dumps(body, indent=2, allow_nan=False) + "\n"
         write_atomic(self.workdir / "config.json", text.encode())
 
@@ -98,7 +99,7 @@ class Record:
         self.close()
         for name in ROWS:
             _cut(self.workdir / name, step)
-        later = [p for p in self._samples() if int(p.stem.removeprefix("step_")) > step]
+        later = [p for p in self._samples() if int(p.stem[5:]) > step]
         for path in later:
             path.unlink()
         if later:  # the animation shows them; `gif` makes it anew
@@ -114,12 +115,10 @@ class Record:
 
     def gif(self) -> Path | None:
         """Animate the sample pictures into samples/training.gif; None when there are none."""
-        pngs = self._samples()
-        if not pngs:
-            return None
-        path = self.workdir / "samples" / "training.gif"
-        images.save_gif(path, pngs)
-        return path
+        pngs, path = self._samples(), self.workdir / "samples" / "training.gif"
+        if pngs:
+            images.save_gif(path, pngs)
+        return path if pngs else None
 
     def close(self) -> None:
         """Close all files; TensorBoard's queue is written out."""
@@ -131,8 +130,7 @@ class Record:
             self._writer = None
 
     def _samples(self) -> list[Path]:
-        paths = (self.workdir / "samples").glob("step_*.png")
-        return sorted(p for p in paths if p.stem.removeprefix("step_").isdecimal())
+        return sorted((self.workdir / "samples").glob(f"step_{'[0-9]' * 8}.png"))
 
     def _tensorboard(self) -> Any:
         if self._writer is None:
@@ -153,7 +151,7 @@ class Record:
 
 
 def read_config(workdir: str | Path) -> dict[str, Any]:
-    """Return the whole of config.json: keys config, versions, git, command.
+    """Return the whole of config.json: keys config, versions, git, command, data.
 
     Raises RecordError when it is missing or is not JSON.
     """
@@ -174,14 +172,11 @@ def columns(path: str | Path) -> dict[str, list[Any]]:
     NaN). A partial last line is skipped; no file is {}. Raises RecordError naming a damaged line.
     """
     path = Path(path)
-    if not path.exists():
-        return {}
-    rows = []
-    for number, line in enumerate(_whole_lines(path.read_bytes()), start=1):
-        row = _parse(line)
-        if row is None:
-            raise RecordError(f"{path}, line {number} is damaged: remove it to read on")
-        rows.append(row)
+    data = path.read_bytes() if path.exists() else b""
+    rows = [_parse(line) for line in _whole_lines(data)]
+    if None in rows:
+        number = rows.index(None) + 1
+        raise RecordError(f"{path}, line {number} is damaged: remove it to read on")
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
 
@@ -211,9 +206,7 @@ def _open_rows(path: Path) -> Any:
 
 
 def _cut(path: Path, step: int) -> None:
-    if not path.exists():
-        return
-    data = path.read_bytes()
+    data = path.read_bytes() if path.exists() else b""
     kept = []
     for number, line in enumerate(_whole_lines(data), start=1):
         row = _parse(line)
@@ -281,12 +274,14 @@ class Progress:
             tqdm.monitor_interval = 0  # no watcher thread left behind
             self.bar = tqdm(total=total, initial=start, unit=" steps")
 
-    def update(self, step: int, loss_disc: Any, loss_gen: Any, images_per_s: Any):
+    def update(
+        self, step: int, loss_disc: Any, loss_gen: Any, images_per_s: Any
+    ) -> None:
         """Report that `step` iterations are done, with that step's losses."""
         speed = f"{float(images_per_s):.0f} images/s"
-        losses = f"loss D {float(loss_disc):.4g} G {float(loss_gen):.4g}"
+        numbers = f"{speed}, loss D {float(loss_disc):.4g} G {float(loss_gen):.4g}"
         if self.bar is not None:
-            self.bar.set_postfix_str(f"{speed}, {losses}", refresh=False)
+            self.bar.set_postfix_str(numbers, refresh=False)
             self.bar.update(step - self.bar.n)
             return
         now = self.clock()
@@ -295,8 +290,8 @@ class Progress:
         # Since the last line: only the first one pays for the compilation.
         rate = (step - self.last_step) / max(now - self.last_time, 1e-9)
         left = f"{(self.total - step) / rate / 60:.1f} min" if rate > 0 else "?"
-        line = f"step {step}/{self.total}  {rate:.3g} steps/s  {speed}  {left} left  {losses}"
-        print(line, file=sys.stderr, flush=True)
+        done = f"step {step}/{self.total}, {rate:.3g} steps/s, {left} left"
+        print(f"{done}, {numbers}", file=sys.stderr, flush=True)
         self.last_step, self.last_time, self.shown = step, now, now
 
     def close(self) -> None:

@@ -65,7 +65,7 @@ def slerp(
     cosine = jnp.clip(jnp.sum(unit_a * unit_b, axis=-1, keepdims=True), -1.0, 1.0)
     angle = jnp.arccos(cosine)
     sine = jnp.sin(angle)
-    flat = sine < 1e-4
+    flat = (sine < 1e-4) | (norm_a == 0) | (norm_b == 0)
     sine = jnp.where(flat, 1.0, sine)
     direction = (jnp.sin((1 - t) * angle) * unit_a + jnp.sin(t * angle) * unit_b) / sine
     curved = ((1 - t) * norm_a + t * norm_b) * direction
@@ -85,7 +85,7 @@ def interpolation(
 
 
 def walk(
-    z: Float[AnyArray, "n latent"], dim: int, reach: float, columns: int
+    z: Float[AnyArray, "n latent"], dim: int, reach: float | int, columns: int
 ) -> Float[Array, "steps latent"]:
     """Rows of copies of each z with coordinate `dim` set to `columns` values from -reach to reach.
 

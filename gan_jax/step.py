@@ -78,7 +78,7 @@ def init(recipe: Recipe, nets: Pair, hyper: Hyper, seed: Any) -> TrainState:
 
 def prepare(batch: Batch, flip: bool, key: Any) -> Batch:
     """Pictures uint8 [n, B, H, W, C] -> float32 in -1..1, each mirrored with probability 1/2 if `flip`."""
-    image = batch.image
+    image = jnp.asarray(batch.image)
     if image.dtype == jnp.uint8:
         image = image.astype(jnp.float32) / 127.5 - 1.0
     if flip:
@@ -144,7 +144,7 @@ def make_turns(recipe: Recipe, nets: Pair, axis: str | None) -> tuple[Any, Any, 
             )
             grads = mean(grads)
             disc = move(disc, grads, vars, tx)
-            metrics = {**metrics, "grad/disc": optax.global_norm(grads)}
+            metrics = {**metrics, "grad/disc": optax.tree.norm(grads)}
         return disc, metrics
 
     def gen_turn(players: Pair, context: Context, imagined: Any) -> Any:
@@ -157,7 +157,7 @@ def make_turns(recipe: Recipe, nets: Pair, axis: str | None) -> tuple[Any, Any, 
         grads = mean(pull_back(on_fake)[0])
         tx = optimizers(recipe, context.hyper).gen
         gen = move(players.gen, grads, vars, tx)
-        return gen, {**metrics, "grad/gen": optax.global_norm(grads)}
+        return gen, {**metrics, "grad/gen": optax.tree.norm(grads)}
 
     return imagine, disc_turn, gen_turn
 

@@ -130,18 +130,18 @@ class Recipe:
     disc_split: bool = False
 
 
-def lookup(kind: str, table: Mapping[str, Any], name: str) -> Any:
-    """Return `table[name]`, or the object that "package.module:attribute" names.
+def lookup(kind: str, table: Mapping[str, Any], name: str, own: bool = True) -> Any:
+    """Return `table[name]`, or, with `own`, the object that "package.module:attribute" names.
 
     Raises UserError listing the choices (nearest first) for an unknown name.
     """
     if name in table:
         return table[name]
-    if ":" in name:
+    if own and ":" in name:
         module, _, attribute = name.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
             raise UserError(f"cannot import {kind} {name!r}: {error}") from error
     nearest = difflib.get_close_matches(name, table, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""

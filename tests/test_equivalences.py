@@ -67,7 +67,10 @@ def vmapped(f, args):
 
 MODELS = {
     "mlp": ({}, SIDE),
-    "dcgan": ({"model.name": "dcgan", "model.width": 4, "model.init_std": 0.1}, (8, 8, 1)),
+    "dcgan": (
+        {"model.name": "dcgan", "model.width": 4, "model.init_std": 0.1},
+        (8, 8, 1),
+    ),
 }
 
 
@@ -87,8 +90,13 @@ def test_a_member_of_a_population_equals_its_single_run(model, mapping):
             close(member[0], alone[0], rtol=0, atol=1e-5)
         else:
             close(member[1]["loss/disc"], alone[1]["loss/disc"], rtol=1e-3)
-    first, second = (jax.tree.leaves(jax.tree.map(lambda x, i=i: x[i], states.players)) for i in (0, 1))
-    assert any(not np.allclose(a, b, atol=1e-3) for a, b in zip(first, second, strict=True))
+    first, second = (
+        jax.tree.leaves(jax.tree.map(lambda x, i=i: x[i], states.players))
+        for i in (0, 1)
+    )
+    assert any(
+        not np.allclose(a, b, atol=1e-3) for a, b in zip(first, second, strict=True)
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -119,7 +127,11 @@ def test_resident_data_give_the_same_bytes_as_streamed():
     c = tiny()
     step, state = start(c)
     table = pictures(c, 5).reshape(-1, *SIDE)
-    indices = np.random.default_rng(1).integers(0, len(table), (6, 1, c.batch_size)).astype(np.int32)
+    indices = (
+        np.random.default_rng(1)
+        .integers(0, len(table), (6, 1, c.batch_size))
+        .astype(np.int32)
+    )
     one = jax.jit(make_chunk(step, streamed))(state, Batch(table[indices]), 6)
     two = jax.jit(make_chunk(step, resident))(state, (Batch(table), indices), 6)
     assert bits(one) == bits(two)

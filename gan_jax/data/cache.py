@@ -22,7 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from gan_jax.data.pictures import Pictures, crop_side, decode, header
-from gan_jax.data.spec import DataError, DataSpec, Dataset, hasher
+from gan_jax.data.spec import DataError, Dataset, DataSpec, hasher
 
 FORMAT = 1  # of the entry; raise it when the same source would give other pixels
 BLOCK = 512  # pictures in flight: bounds the memory, whatever the size of the set
@@ -48,7 +48,10 @@ def load_or_decode(pictures: Pictures, spec: DataSpec) -> Dataset:
         )
     what = json.dumps([FORMAT, pictures.key, spec.split, spec.crop, spec.resolution])
     slug = re.sub(r"[^A-Za-z0-9]+", "_", spec.source).strip("_")[-40:]
-    entry = root(spec.cache_dir) / f"{slug}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+    entry = (
+        root(spec.cache_dir)
+        / f"{slug}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+    )
     found = _open(entry, pictures, spec.source)
     if found is not None:
         return found
@@ -71,13 +74,22 @@ def _open(entry: Path, pictures: Pictures, name: str) -> Dataset | None:
     """Return the entry's data, or None where there is none, it is damaged or the source has changed."""
     try:
         manifest = json.loads((entry / "manifest.json").read_text())
-        if manifest["format"] != FORMAT or manifest["fingerprint"] != pictures.fingerprint:
+        if (
+            manifest["format"] != FORMAT
+            or manifest["fingerprint"] != pictures.fingerprint
+        ):
             return None
         images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(entry / "labels.npy", allow_pickle=False) if manifest["labels"] else None
+        labels = (
+            np.load(entry / "labels.npy", allow_pickle=False)
+            if manifest["labels"]
+            else None
+        )
         if list(images.shape) != manifest["shape"] or images.dtype != np.uint8:
             return None
-        return Dataset(images, labels, tuple(manifest["label_names"]), name, manifest["digest"])
+        return Dataset(
+            images, labels, tuple(manifest["label_names"]), name, manifest["digest"]
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -137,7 +149,9 @@ def _decode_into(part: Path, pictures: Pictures, spec: DataSpec) -> dict[str, An
             )
 
             def one(raw: Any) -> np.ndarray:
-                return np.ascontiguousarray(decode(raw, spec.crop, spec.resolution, grey))
+                return np.ascontiguousarray(
+                    decode(raw, spec.crop, spec.resolution, grey)
+                )
 
             for pixels in pool.each(one, "decoding"):
                 file.write(pixels.data)
@@ -145,8 +159,9 @@ def _decode_into(part: Path, pictures: Pictures, spec: DataSpec) -> dict[str, An
             file.flush()
             os.fsync(file.fileno())
     if pictures.labels is not None:
-        np.save(part / "labels.npy", pictures.labels)
-        digest.update(pictures.labels)
+        labels = np.ascontiguousarray(pictures.labels(), np.int32)
+        np.save(part / "labels.npy", labels)
+        digest.update(labels)
     return {
         "format": FORMAT,
         "source": spec.source,
@@ -185,12 +200,16 @@ class _Pool:
         def attempt(i: int) -> Any:
             try:
                 return function(self.pictures.read(i))
-            except Exception as error:  # a damaged file can make a decoder raise nearly anything
+            except (
+                Exception
+            ) as error:  # a damaged file can make a decoder raise nearly anything
                 return error
 
         total = len(self.pictures.names)
         # disable=None: no bar where stderr is not a terminal
-        with tqdm(total=total, desc=f"{self.source}: {doing}", unit="img", disable=None) as bar:
+        with tqdm(
+            total=total, desc=f"{self.source}: {doing}", unit="img", disable=None
+        ) as bar:
             for begin in range(0, total, BLOCK):
                 block = range(begin, min(begin + BLOCK, total))
                 results = list(self.threads.map(attempt, block))
@@ -202,9 +221,19 @@ class _Pool:
         bad = [(i, r) for i, r in enumerate(results, begin) if isinstance(r, Exception)]
         if not bad:
             return
-        lines = [f"  {self.pictures.names[i]}: {error}" for i, error in bad[:NAMED]]
+        lines = [
+            f"  {self.pictures.names[i]}: {_reason(error)}" for i, error in bad[:NAMED]
+        ]
         more = f"\n  and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         raise DataError(
             f"data source {self.source!r} has pictures that cannot be read; "
             "replace or remove these files and run again:\n" + "\n".join(lines) + more
         )
+
+
+def _reason(error: Exception) -> str:
+    return (
+        str(error)
+        if isinstance(error, DataError)
+        else f"{type(error).__name__}: {error}"
+    )

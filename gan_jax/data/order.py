@@ -5,7 +5,9 @@ from functools import lru_cache
 import numpy as np
 
 
-def indices(seed: int, start: int, count: int, n_disc: int, batch: int, size: int) -> np.ndarray:
+def indices(
+    seed: int, start: int, count: int, n_disc: int, batch: int, size: int
+) -> np.ndarray:
     """Return the examples of steps start .. start+count-1: int32 [count, n_disc, batch], each in 0..size-1.
 
     Example t = step * n_disc * batch + j of the run is entry t % size of the permutation of epoch t // size,
@@ -24,11 +26,15 @@ def indices(seed: int, start: int, count: int, n_disc: int, batch: int, size: in
     for epoch in range(first // size, -(-last // size)):
         begin, end = max(first, epoch * size), min(last, (epoch + 1) * size)
         order = _permutation(seed, epoch, size)
-        out[begin - first : end - first] = order[begin - epoch * size : end - epoch * size]
+        out[begin - first : end - first] = order[
+            begin - epoch * size : end - epoch * size
+        ]
     return out.reshape(count, n_disc, batch)
 
 
-@lru_cache(maxsize=16)  # a chunk touches an epoch or two; the rest is for sweeps over a few seeds
+@lru_cache(
+    maxsize=16
+)  # a chunk touches an epoch or two; the rest is for sweeps over a few seeds
 def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
     order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size)
     order = order.astype(np.int32)

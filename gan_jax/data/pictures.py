@@ -16,23 +16,28 @@ from PIL import Image
 
 from gan_jax.data.spec import DataError
 
-MAX_PIXELS = 50_000_000  # read from the header, before any memory is taken for the pixels
+MAX_PIXELS = (
+    50_000_000  # read from the header, before any memory is taken for the pixels
+)
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
-Raw = Path | bytes | np.ndarray  # a file, a file's content, or pixels uint8 [H, W] or [H, W, C]
+Raw = (
+    Path | bytes | np.ndarray
+)  # a file, a file's content, or pixels uint8 [H, W] or [H, W, C]
 
 
 class Pictures(NamedTuple):
     """A list of pictures that are not decoded yet.
 
-    names: for messages. read(i) gives the raw picture. labels: int32 [N] or None. key: what tells this
+    names: for messages. read(i) gives the raw picture. labels() gives int32
+    [N] (called when the pictures are decoded), None without labels. key: what tells this
     list from any other (an absolute path, a dataset's name). fingerprint: changes when the content does.
     """
 
     names: list[str]
     read: Callable[[int], Raw]
-    labels: np.ndarray | None
+    labels: Callable[[], np.ndarray] | None
     label_names: tuple[str, ...]
     key: str
     fingerprint: str
@@ -76,14 +81,18 @@ def resize_all(images: np.ndarray, crop: int, resolution: int) -> np.ndarray:
     side = crop_side(width, height, crop)
     if height == width == side and resolution in (0, side):
         return images
-    return np.stack([decode(image, crop, resolution, channels == 1) for image in images])
+    return np.stack(
+        [decode(image, crop, resolution, channels == 1) for image in images]
+    )
 
 
 def _open(raw: Raw) -> AbstractContextManager[Any]:
     if isinstance(raw, np.ndarray):
         return Image.fromarray(raw[:, :, 0] if raw.shape[2:] == (1,) else raw)
     source = io.BytesIO(raw) if isinstance(raw, bytes) else raw
-    _refuse_huge(*_webp_size(raw))  # Pillow's WebP reader takes memory for the canvas when it opens
+    _refuse_huge(
+        *_webp_size(raw)
+    )  # Pillow's WebP reader takes memory for the canvas when it opens
     image = Image.open(source, formats=FORMATS)
     try:
         _refuse_huge(image.width, image.height)
@@ -95,7 +104,9 @@ def _open(raw: Raw) -> AbstractContextManager[Any]:
 
 def _refuse_huge(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise DataError(f"{width} x {height} pixels, more than the limit of {MAX_PIXELS:,}")
+        raise DataError(
+            f"{width} x {height} pixels, more than the limit of {MAX_PIXELS:,}"
+        )
 
 
 def _webp_size(raw: Path | bytes) -> tuple[int, int]:
@@ -124,7 +135,9 @@ def _is_grey(image: Any) -> bool:
     if image.mode in ("P", "PA"):
         palette = np.frombuffer(image.palette.tobytes(), np.uint8)
         channels = len(image.palette.mode)
-        colours = palette[: len(palette) // channels * channels].reshape(-1, channels)[:, :3]
+        colours = palette[: len(palette) // channels * channels].reshape(-1, channels)[
+            :, :3
+        ]
         return bool((colours == colours[:, :1]).all())
     return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.data.pictures import resize_all
-from gan_jax.data.spec import DataError, DataSpec, Dataset, check_split, in_memory
+from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split, in_memory
 
 FOLDER = Path(__file__).parent / "shipped"
 COLUMNS = 50
@@ -49,10 +49,16 @@ def read(name: str, split: str) -> Dataset:
         labels = np.load(FOLDER / f"{name}_{split}.npy", allow_pickle=False)
         with Image.open(FOLDER / f"{name}_{split}.webp", formats=["WEBP"]) as mosaic:
             pixels = np.asarray(mosaic.convert("RGB"))[:, :, : row.channels]
-        tiles = pixels.reshape(-1, row.side, COLUMNS, row.side, row.channels).swapaxes(1, 2)
+        tiles = pixels.reshape(-1, row.side, COLUMNS, row.side, row.channels).swapaxes(
+            1, 2
+        )
         images = tiles.reshape(-1, row.side, row.side, row.channels)[: len(labels)]
         data = in_memory(images, labels, row.label_names, name)
-        problem = "" if data.digest == row.digests[split] else "its digest is not the recorded one"
+        problem = (
+            ""
+            if data.digest == row.digests[split]
+            else "its digest is not the recorded one"
+        )
     except (OSError, ValueError) as error:
         problem = str(error)
     if problem:
@@ -82,11 +88,16 @@ SHIPPED = {
             "Ankle boot",
         ),
         {
-            "train": "TODO",
-            "test": "TODO",
+            "train": "e95accab1e67849037f24b1cea1cca7efffba2ff25310514e9fa4c2faeabcf7b",
+            "test": "e237974758465fa5c2266466b68254ca1d8691c1139e4e455be95f3816cce7de",
         },
     ),
-    "mnist_5k": Shipped(28, 1, _DIGITS, {"train": "TODO"}),
+    "mnist_5k": Shipped(
+        28,
+        1,
+        _DIGITS,
+        {"train": "5e4c004408c5d9ef2f89994f35efed724ee47271546ebe501c5e00745410afa0"},
+    ),
     "emoji": Shipped(
         32,
         3,
@@ -101,7 +112,12 @@ SHIPPED = {
             "Symbols",
             "Flags",
         ),
-        {"train": "TODO"},
+        {"train": "f891190c1bb3b025563a84140dc5c13e108ec1069c6ebd3e4dfe2162f2d22140"},
     ),
-    "digits": Shipped(8, 1, _DIGITS, {"train": "TODO"}),
+    "digits": Shipped(
+        8,
+        1,
+        _DIGITS,
+        {"train": "720934a6160fc9fc552d64c4094825e8279c33e3b5cf852a35ab7e04baa64fb4"},
+    ),
 }

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_jax.types import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """A mistake or a missing file that the user can mend; the message says how."""
 
 
@@ -49,7 +51,10 @@ def hasher(shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def in_memory(
-    images: np.ndarray, labels: np.ndarray | None, label_names: tuple[str, ...], name: str
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    label_names: tuple[str, ...],
+    name: str,
 ) -> Dataset:
     """Return a read-only Dataset of arrays in memory: images [N, ...], labels [N] or None."""
     images = np.ascontiguousarray(images)

@@ -6,7 +6,7 @@ PacGAN; grid of 25 Gaussians, Dumoulin et al. 2017 and PacGAN (-4..4 in steps of
 
 import numpy as np
 
-from gan_jax.data.spec import DataError, DataSpec, Dataset, check_split, in_memory
+from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split, in_memory
 
 N_POINTS = 100_000
 SEED = 2020

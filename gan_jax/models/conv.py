@@ -29,11 +29,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-Image = Float[Array, "n h w c"]
+X = Float[Array, "n h w ci"]
+Y = Float[Array, "n oh ow co"]
 Kernel = Float[Array, "k k ci co"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
-_FEW_CHANNELS = 4
 
 
 class Convolution(NamedTuple):
@@ -50,12 +50,16 @@ def _same(k: int, stride: int) -> tuple[int, int]:
 
 def _check(x: Array, stride: int) -> None:
     if x.shape[1] % stride or x.shape[2] % stride:
-        raise ValueError(f"stride {stride} does not divide the image size {x.shape[1]}x{x.shape[2]}")
+        raise ValueError(
+            f"stride {stride} does not divide the image size {x.shape[1]}x{x.shape[2]}"
+        )
 
 
 def _xla(x: Array, w: Array, stride: int, pad: tuple[int, int]) -> Array:
     strides = (stride, stride)
-    return lax.conv_general_dilated(x, w, strides, (pad, pad), dimension_numbers=_LAYOUT)
+    return lax.conv_general_dilated(
+        x, w, strides, (pad, pad), dimension_numbers=_LAYOUT
+    )
 
 
 def _taps(x: Array, k: int, stride: int, pad: tuple[int, int]) -> list[list[Array]]:
@@ -67,7 +71,12 @@ def _taps(x: Array, k: int, stride: int, pad: tuple[int, int]) -> list[list[Arra
     ends = (stride * (high - 1) + 1, stride * (wide - 1) + 1)
     return [
         [
-            lax.slice(x, (0, i, j, 0), (n, i + ends[0], j + ends[1], c), (1, stride, stride, 1))
+            lax.slice(
+                x,
+                (0, i, j, 0),
+                (n, i + ends[0], j + ends[1], c),
+                (1, stride, stride, 1),
+            )
             for j in range(k)
         ]
         for i in range(k)
@@ -96,7 +105,9 @@ def _sub_pixel(y: Array, w: Array, stride: int, conv: Callable[..., Array]) -> A
     w = w.reshape(m, stride, m, stride, ci, co)[::-1, :, ::-1]
     w = w.transpose(0, 2, 5, 1, 3, 4).reshape(m, m, co, stride * stride * ci)
     first = low // stride
-    extra = (low - 1) // stride + 1  # blocks past the image that still hold some of its pixels
+    extra = (
+        low - 1
+    ) // stride + 1  # blocks past the image that still hold some of its pixels
     out = conv(y, w, 1, (m - 1 - first, extra))
     blocks = out.shape[1], out.shape[2]
     out = out.reshape(n, *blocks, stride, stride, ci).transpose(0, 1, 3, 2, 4, 5)
@@ -105,39 +116,39 @@ def _sub_pixel(y: Array, w: Array, stride: int, conv: Callable[..., Array]) -> A
     return out[:, crop : crop + height * stride, crop : crop + width * stride]
 
 
-def _kg_canon(x,y,k,stride):
-    out = lax.conv_general_dilated(
-        x.transpose(3, 1, 2, 0),
-        y.transpose(1, 2, 0, 3),
-        (1, 1),
-        (_same(k, stride),) * 2,
-        rhs_dilation=(stride, stride),
-        dimension_numbers=_LAYOUT,
-    )
-    return out.transpose(1, 2, 0, 3)[:k,:k]
-
-def _kg_rows(x,y,k,stride):
+def _kernel_grad_products(x: Array, y: Array, *, k: int, stride: int) -> Array:
+    """One matrix product for each row of the kernel: the patches of one row are k times fewer than all."""
     ci, co = x.shape[-1], y.shape[-1]
     y = y.reshape(-1, co)
-    rows = [jnp.concatenate(row, axis=-1).reshape(-1, k * ci).T @ y for row in _taps(x, k, stride, _same(k, stride))]
+    taps = _taps(x, k, stride, _same(k, stride))
+    rows = [jnp.concatenate(row, axis=-1).reshape(-1, k * ci).T @ y for row in taps]
     return jnp.stack(rows).reshape(k, k, ci, co)
 
-def _kg_im2col(x,y,k,stride):
-    ci, co = x.shape[-1], y.shape[-1]
-    y = y.reshape(-1, co)
-    return (jnp.concatenate(sum(_taps(x, k, stride, _same(k, stride)),[]), axis=-1).reshape(-1, k *k* ci).T @ y).reshape(k, k, ci, co)
 
-KG=_kg_canon
+def _kernel_grad_conv(x: Array, y: Array, *, k: int, stride: int) -> Array:
+    """One convolution: channels of x as its batch, the batch as its channels, y as its (dilated) kernel.
+
+    The transposes are explicit because a convolution in another layout than NHWC/HWIO is slow in loops.
+    """
+    x, y = x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)
+    pad, dilation = _same(k, stride), (stride, stride)
+    out = lax.conv_general_dilated(
+        x, y, (1, 1), (pad, pad), rhs_dilation=dilation, dimension_numbers=_LAYOUT
+    )
+    return out.transpose(1, 2, 0, 3)[
+        :k, :k
+    ]  # a kernel smaller than the stride leaves more than k
+
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def down(x: Image, w: Kernel, stride: int) -> Image:
+def down(x: X, w: Kernel, stride: int) -> Y:
     """Convolution of x [n,H,W,ci] with w [k,k,ci,co] -> [n,H/s,W/s,co] (as `nn.Conv`, "SAME")."""
     _check(x, stride)
     return _xla(x, w, stride, _same(w.shape[0], stride))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def up(y: Image, w: Kernel, stride: int) -> Image:
+def up(y: Y, w: Kernel, stride: int) -> X:
     """Transposed convolution of y [n,h,w,co] with w [k,k,ci,co] -> [n,h*s,w*s,ci].
 
     As `nn.ConvTranspose(transpose_kernel=True)`, "SAME"; sub-pixel form of Shi et al. 2016 (arXiv:1609.07009).
@@ -146,42 +157,57 @@ def up(y: Image, w: Kernel, stride: int) -> Image:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def kernel_grad(x: Image, y: Image, k: int, stride: int) -> Kernel:
+def kernel_grad(x: X, y: Y, k: int, stride: int) -> Kernel:
     """Gradient of <down(x, w), y> with respect to w: x [n,H,W,ci], y [n,H/s,W/s,co] -> [k,k,ci,co]."""
-    return KG(x, y, k, stride)
+    _check(x, stride)
+    # On CPU the products are level with the convolution, and 1.5 to 2 times faster with few channels. An
+    # accelerator has a kernel of its own for this convolution.
+    return lax.platform_dependent(
+        x,
+        y,
+        cpu=partial(_kernel_grad_products, k=k, stride=stride),
+        default=partial(_kernel_grad_conv, k=k, stride=stride),
+    )
 
 
 down.defvjp(
     lambda x, w, stride: (down(x, w, stride), (x, w)),
-    lambda stride, xw, g: (up(g, xw[1], stride), kernel_grad(xw[0], g, xw[1].shape[0], stride)),
+    lambda stride, xw, g: (
+        up(g, xw[1], stride),
+        kernel_grad(xw[0], g, xw[1].shape[0], stride),
+    ),
 )
 up.defvjp(
     lambda y, w, stride: (up(y, w, stride), (y, w)),
-    lambda stride, yw, g: (down(g, yw[1], stride), kernel_grad(g, yw[0], yw[1].shape[0], stride)),
+    lambda stride, yw, g: (
+        down(g, yw[1], stride),
+        kernel_grad(g, yw[0], yw[1].shape[0], stride),
+    ),
 )
 kernel_grad.defvjp(
     lambda x, y, k, stride: (kernel_grad(x, y, k, stride), (x, y)),
     lambda k, stride, xy, g: (up(xy[1], g, stride), down(xy[0], g, stride)),
 )
 
-def _plain_down(x: Image, w: Kernel, stride: int) -> Image:
+
+def _plain_down(x: X, w: Kernel, stride: int) -> Y:
     _check(x, stride)
     return _xla(x, w, stride, _same(w.shape[0], stride))
 
 
-def _plain_up(y: Image, w: Kernel, stride: int) -> Image:
+def _plain_up(y: Y, w: Kernel, stride: int) -> X:
     strides = (stride, stride)
     return lax.conv_transpose(
         y, w, strides, "SAME", dimension_numbers=_LAYOUT, transpose_kernel=True
     )
 
 
-def _gemm_down(x: Image, w: Kernel, stride: int) -> Image:
+def _gemm_down(x: X, w: Kernel, stride: int) -> Y:
     _check(x, stride)
     return _product(x, w, stride, _same(w.shape[0], stride))
 
 
-def _gemm_up(y: Image, w: Kernel, stride: int) -> Image:
+def _gemm_up(y: Y, w: Kernel, stride: int) -> X:
     return _sub_pixel(y, w, stride, _product)
 
 

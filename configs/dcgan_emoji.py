@@ -1,0 +1,20 @@
+"""DCGAN at 32 px on the shipped Noto emoji: few, colourful drawings.
+
+    python launch.py --config=configs/dcgan_emoji.py
+
+1,900 drawings are few for a GAN: expect blobs of the right colours and outlines, and copies after long training.
+"""
+
+from gan_jax.config import base
+
+
+def get_config():
+    config = base()
+    config.steps = 10_000
+    config.model.width = 32
+    config.optim.gen.lr = config.optim.disc.lr = 4e-4
+    config.penalty.r1 = 1.0
+    config.data.source = "emoji"
+    config.data.flip = True
+    config.checkpoint_every = 2000
+    return config

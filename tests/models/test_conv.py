@@ -1,0 +1,198 @@
+"""Convolutions: equal to the stock ones in value and in every derivative, in every place they are used."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from gan_jax.models.conv import CONV, _kernel_grad_conv, down, kernel_grad, up
+
+SHAPES = [
+    (3, 1, 1, 5),
+    (3, 2, 3, 2),
+    (4, 1, 3, 5),
+    (4, 2, 5, 3),
+    (5, 1, 3, 1),
+    (5, 2, 1, 5),
+]
+SHAPES += [(1, 1, 3, 2), (1, 2, 3, 2), (2, 2, 3, 2)]
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+CASES = [(shape, "fast", "float64") for shape in SHAPES]
+CASES += [(shape, "fast", "float32") for shape in SHAPES[1:6:2]]
+CASES += [(shape, "gemm", "float64") for shape in SHAPES[1:6:2]]
+
+# Compiling is most of the time of these tests, and the answer is the same without LLVM's optimisations.
+quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})
+
+
+def draw(k, stride, ci, co, dtype="float32"):
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = (2, 4, 6, ci), (k, k, ci, co), (2, 4 // stride, 6 // stride, co)
+    return tuple(
+        jax.random.normal(key, shape, dtype)
+        for key, shape in zip(keys, shapes, strict=True)
+    )
+
+
+def close(actual, expected, dtype="float32"):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        scale = max(float(jnp.abs(b).max()), 1.0)
+        np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+def derivatives(operation, x, w):
+    """Value, both gradients, and R1-style: the kernel's gradient of the squared norm of a gradient."""
+
+    def loss(x, w):
+        return jnp.sum(jnp.sin(operation(x, w)))
+
+    def penalty(x, w):
+        gx, gw = jax.grad(loss, (0, 1))(x, w)
+        return jnp.sum(gx**2) + jnp.sum(jnp.tanh(gw))
+
+    return (
+        operation(x, w),
+        jax.grad(loss, (0, 1))(x, w),
+        jax.grad(penalty, (0, 1))(x, w),
+    )
+
+
+@pytest.mark.parametrize(("shape", "way", "dtype"), CASES, ids=str)
+def test_equals_the_stock_convolutions_to_the_second_derivative(shape, way, dtype):
+    stride = shape[1]
+    with jax.enable_x64(dtype == "float64"):
+        x, w, y = draw(*shape, dtype)
+
+        @quick_jit
+        def both(x, w, y):
+            def compare(table):
+                conv = CONV[table]
+                return (
+                    derivatives(lambda x, w: conv.down(x, w, stride), x, w),
+                    derivatives(lambda y, w: conv.up(y, w, stride), y, w),
+                )
+
+            return compare(way), compare("plain")
+
+        close(*both(x, w, y), dtype)
+
+
+@pytest.mark.parametrize("way", CONV)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_equals_flax(shape, way):
+    k, stride, ci, co = shape
+    x, w, y = draw(*shape)
+    args = {"kernel_size": (k, k), "strides": (stride, stride), "use_bias": False}
+    stock = nn.Conv(co, **args).apply({"params": {"kernel": w}}, x)
+    close(CONV[way].down(x, w, stride), stock)
+    stock = nn.ConvTranspose(ci, transpose_kernel=True, **args).apply(
+        {"params": {"kernel": w}}, y
+    )
+    close(CONV[way].up(y, w, stride), stock)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_three_contractions_of_one_form(shape):
+    k, stride = shape[:2]
+    with jax.enable_x64(True):
+        x, w, y = draw(*shape, "float64")
+        form = jnp.vdot(down(x, w, stride), y)
+        close(jnp.vdot(x, up(y, w, stride)), form, "float64")
+        close(jnp.vdot(w, kernel_grad(x, y, k, stride)), form, "float64")
+        accelerator = _kernel_grad_conv(x, y, k=k, stride=stride)
+        close(accelerator, kernel_grad(x, y, k, stride), "float64")
+
+
+@pytest.mark.parametrize("name", ["down", "up"])
+def test_forward_mode(name):
+    x, w, y = draw(4, 2, 3, 2)
+    image = x if name == "down" else y
+
+    def tangent(way):
+        operation = getattr(CONV[way], name)
+        return jax.jvp(lambda w: operation(image, w, 2), (w,), (w,))[1]
+
+    close(tangent("gemm"), tangent("plain"))
+    with pytest.raises(TypeError, match="forward-mode"):
+        tangent("fast")
+
+
+@pytest.mark.parametrize("way", CONV)
+def test_members_with_their_own_kernels(way):
+    x, w, y = (jnp.stack([a, 2 * a + 1, -a]) for a in draw(4, 2, 3, 2))
+    conv = CONV[way]
+
+    def member(args):
+        x, w, y = args
+        return (
+            derivatives(lambda x, w: conv.down(x, w, 2), x, w),
+            derivatives(lambda y, w: conv.up(y, w, 2), y, w),
+        )
+
+    alone = quick_jit(member)
+    one_by_one = [alone((x[i], w[i], y[i])) for i in range(3)]
+    expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
+    close(quick_jit(jax.vmap(member))((x, w, y)), expected)
+    close(quick_jit(lambda args: lax.map(member, args))((x, w, y)), expected)
+    shared = jax.vmap(jax.grad(lambda x, w: conv.down(x, w, 2).sum(), 1), (0, None))(
+        x, w[0]
+    )
+    close(shared[1], jax.grad(lambda w: conv.down(x[1], w, 2).sum())(w[0]))
+
+
+@pytest.mark.parametrize("way", CONV)
+def test_descent_in_a_loop(way):
+    x, w, _ = draw(4, 2, 3, 2)
+
+    def descend(_, w):
+        loss = lambda w: (CONV[way].up(CONV[way].down(x, w, 2), w, 2) ** 2).mean()  # noqa: E731
+        return w - 1e-3 * jax.grad(loss)(w)
+
+    once = quick_jit(descend)
+    expected = once(2, once(1, once(0, w)))
+    close(quick_jit(lambda w: lax.fori_loop(0, 3, descend, w))(w), expected)
+    scan = quick_jit(
+        lambda w: lax.scan(lambda w, i: (descend(i, w), None), w, jnp.arange(3))[0]
+    )
+    close(scan(w), expected)
+
+
+@pytest.mark.parametrize("way", CONV)
+def test_bfloat16_rounds_each_result_once(way):
+    x, w, y = (a.astype("bfloat16") for a in draw(4, 2, 32, 32))
+    conv = CONV[way]
+
+    @quick_jit
+    def both(x, w, y):
+        outs = conv.down(x, w, 2), conv.up(y, w, 2)
+        return outs, jax.grad(lambda w: jnp.vdot(conv.down(x, w, 2), y))(w)
+
+    rough = both(x, w, y)
+    exact = both(*(a.astype("float32") for a in (x, w, y)))
+    for a, b in zip(jax.tree.leaves(rough), jax.tree.leaves(exact), strict=True):
+        assert a.dtype == "bfloat16"
+        np.testing.assert_allclose(
+            a.astype("float32"), b, rtol=2**-7, atol=1e-3 * float(abs(b).max())
+        )
+
+
+def test_size_not_divisible_by_the_stride_is_refused():
+    with pytest.raises(ValueError, match="stride 2 does not divide the image size 5x4"):
+        down(jnp.zeros((1, 5, 4, 1)), jnp.zeros((4, 4, 1, 1)), 2)
+
+
+@pytest.mark.parametrize(
+    "platforms", [("tpu",), ("cuda",), ("cpu",), ("tpu", "cuda", "cpu")], ids=str
+)
+def test_export(platforms):
+    x, w, y = draw(4, 2, 3, 2)
+
+    def both(x, w, y):
+        first = derivatives(lambda x, w: down(x, w, 2), x, w)
+        return first, derivatives(lambda y, w: up(y, w, 2), y, w)
+
+    assert jax.export.export(jax.jit(both), platforms=platforms)(x, w, y).mlir_module()
