@@ -1,6 +1,6 @@
 """DCGAN on the shipped Fashion-MNIST pictures: the main job.
 
-    python launch.py --config=configs/dcgan_fashion.py
+python launch.py --config=configs/dcgan_fashion.py
 """
 
 from gan_jax.config import base

@@ -1,6 +1,6 @@
 """DCGAN on the shipped 5,000 MNIST digits.
 
-    python launch.py --config=configs/dcgan_mnist.py
+python launch.py --config=configs/dcgan_mnist.py
 """
 
 from gan_jax.config import base

@@ -1,6 +1,6 @@
 """The original GAN: one hidden layer of 128 in each player, on the shipped 5,000 MNIST digits.
 
-    python launch.py --config=configs/mlp_mnist.py
+python launch.py --config=configs/mlp_mnist.py
 """
 
 from gan_jax.config import base

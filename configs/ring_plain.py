@@ -1,6 +1,6 @@
 """The original GAN on a ring of eight Gaussians: the recipe that loses modes.
 
-    python launch.py --config=configs/ring_plain.py
+python launch.py --config=configs/ring_plain.py
 """
 
 from gan_jax.config import base

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from gan_jax.images import sync_folder, write_atomic
+from gan_jax.files import sync_folder, write_atomic
 
 MANIFEST = "manifest.json"
 ASIDE = ".replaced"  # an older save of a step while the new one is written

@@ -1,18 +1,18 @@
 """Pictures for people: grids of samples, scatter plots of toy data, PNG and GIF files.
 
-NumPy and Pillow only; the same arrays give the same bytes. At the foot, how the run folder's files are
-written so that a kill leaves a whole one: shared with record and checkpoint.
+NumPy and Pillow only; the same arrays give the same bytes.
 """
 
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
+
+from gan_jax.files import write_atomic
 
 COMFORTABLE = 96  # pixels; small pictures are enlarged to at most this side
 GIF_FRAMES = 60
@@ -170,27 +170,3 @@ def save_gif(
         loop=0,
     )
     write_atomic(Path(path), buffer.getvalue())
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, and on the disk when this returns (temporary file, fsync, rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Put a folder's entries (new, renamed, removed names) on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -20,7 +20,8 @@ from gan_jax import data, images
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.job import Job
 from gan_jax.parallel import Runner
-from gan_jax.record import Progress, Record
+from gan_jax.progress import Progress
+from gan_jax.record import Record
 from gan_jax.sampling import draw_latents, finished, make_sampler
 from gan_jax.step import FIXED_NOISE
 from gan_jax.types import TrainState

@@ -31,11 +31,8 @@ def make_sampler(nets: Pair) -> Callable[..., np.ndarray]:
 
     @jax.jit
     def call(weights: Any, hyper: Any, z: Any) -> Any:
-        unused = jax.random.key(0)  # evaluation draws nothing
-        out, _ = nets.gen.apply(
-            weights["params"], weights["vars"], hyper, z, key=unused, train=False
-        )
-        return out
+        params, vars = weights["params"], weights["vars"]
+        return nets.gen.apply(params, vars, hyper, z, train=False)[0]
 
     def sampler(weights: Any, hyper: Any, z: Any) -> np.ndarray:
         n = len(z)
@@ -163,12 +160,9 @@ class Run:
 
     def discriminator(self, x: Any) -> Scores:
         """Scores of pictures float32 [n, H, W, C] in -1..1 by the trained discriminator."""
-        d = self._disc
-        unused = jax.random.key(0)
-        scores, _ = self._nets.disc.apply(
-            d.params, d.vars, self.hyper, jnp.asarray(x), key=unused, train=False
-        )
-        return scores
+        disc, x = self._disc, jnp.asarray(x)
+        apply = self._nets.disc.apply
+        return apply(disc.params, disc.vars, self.hyper, x, train=False)[0]
 
 
 def load(workdir: str | Path, which: str = "ema", step: int | None = None) -> Run:

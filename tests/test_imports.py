@@ -8,11 +8,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
-    {"types"},
+    {"types", "files", "lock", "progress"},
     {"losses", "penalties", "tricks", "models"},
     {"objectives"},
     {"step"},
-    {"parallel", "fields", "config", "checkpoint", "images", "record", "lock", "data"},
+    {"parallel", "fields", "config", "checkpoint", "images", "record", "data"},
     {"job", "sampling", "loop", "train"},
     {"cli", "__init__"},
 ]

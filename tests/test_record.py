@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from gan_jax import record
-from gan_jax.record import Progress, Record, RecordError, columns, read_config
+from gan_jax.progress import Progress
+from gan_jax.record import Record, RecordError, columns, read_config
 
 
 def lines(folder, name="metrics.jsonl"):

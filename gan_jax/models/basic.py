@@ -1,6 +1,7 @@
 """The first GANs: multi-layer perceptron (Goodfellow et al. 2014) and DCGAN (Radford et al. 2015)."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_jax.models.layers import Kit
-from gan_jax.types import Hyper, ModelSpec, Scores, UserError
+from gan_jax.types import ModelSpec, Scores, UserError
 
 Image = Float[Array, "B H W C"]
 Example = Float[Array, "B H W C"] | Float[Array, "B D"]
@@ -26,7 +27,7 @@ class _Network(nn.Module):
     """What every network is built from."""
 
     spec: ModelSpec
-    hyper: Hyper
+    hyper: Mapping[str, Any]  # Flax freezes the dict
 
     def kit(self, norm: str, train: bool) -> Kit:
         return Kit(self.spec, self.hyper, norm, train)

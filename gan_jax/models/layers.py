@@ -6,7 +6,7 @@ into steps of full size.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_jax.models.conv import CONV
-from gan_jax.types import Hyper, ModelSpec, lookup
+from gan_jax.types import ModelSpec, lookup
 
 Init = Callable[..., Array]
 Number = Any  # a float or a traced scalar
@@ -141,7 +141,9 @@ class Kit:
     of this network's normalisation; `bias` says whether a layer before it needs a bias.
     """
 
-    def __init__(self, spec: ModelSpec, hyper: Hyper, norm: str, train: bool):
+    def __init__(
+        self, spec: ModelSpec, hyper: Mapping[str, Any], norm: str, train: bool
+    ):
         """Look the names of the spec up; a wrong one raises, listing the choices."""
         numbers = hyper["model"]
         self.dtype = lookup("precision", PRECISIONS, spec.precision)

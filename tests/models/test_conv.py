@@ -1,7 +1,5 @@
 """Convolutions: equal to the stock ones in value and in every derivative, in every place they are used."""
 
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -24,9 +22,6 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 CASES = [(shape, "fast", "float64") for shape in SHAPES]
 CASES += [(shape, "fast", "float32") for shape in SHAPES[1:6:2]]
 CASES += [(shape, "gemm", "float64") for shape in SHAPES[1:6:2]]
-
-# Compiling is most of the time of these tests, and the answer is the same without LLVM's optimisations.
-quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})
 
 
 def draw(k, stride, ci, co, dtype="float32"):
@@ -67,7 +62,7 @@ def test_equals_the_stock_convolutions_to_the_second_derivative(shape, way, dtyp
     with jax.enable_x64(dtype == "float64"):
         x, w, y = draw(*shape, dtype)
 
-        @quick_jit
+        @jax.jit
         def both(x, w, y):
             def compare(table):
                 conv = CONV[table]
@@ -133,11 +128,11 @@ def test_members_with_their_own_kernels(way):
             derivatives(lambda y, w: conv.up(y, w, 2), y, w),
         )
 
-    alone = quick_jit(member)
+    alone = jax.jit(member)
     one_by_one = [alone((x[i], w[i], y[i])) for i in range(3)]
     expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
-    close(quick_jit(jax.vmap(member))((x, w, y)), expected)
-    close(quick_jit(lambda args: lax.map(member, args))((x, w, y)), expected)
+    close(jax.jit(jax.vmap(member))((x, w, y)), expected)
+    close(jax.jit(lambda args: lax.map(member, args))((x, w, y)), expected)
     shared = jax.vmap(jax.grad(lambda x, w: conv.down(x, w, 2).sum(), 1), (0, None))(
         x, w[0]
     )
@@ -152,10 +147,10 @@ def test_descent_in_a_loop(way):
         loss = lambda w: (CONV[way].up(CONV[way].down(x, w, 2), w, 2) ** 2).mean()  # noqa: E731
         return w - 1e-3 * jax.grad(loss)(w)
 
-    once = quick_jit(descend)
+    once = jax.jit(descend)
     expected = once(2, once(1, once(0, w)))
-    close(quick_jit(lambda w: lax.fori_loop(0, 3, descend, w))(w), expected)
-    scan = quick_jit(
+    close(jax.jit(lambda w: lax.fori_loop(0, 3, descend, w))(w), expected)
+    scan = jax.jit(
         lambda w: lax.scan(lambda w, i: (descend(i, w), None), w, jnp.arange(3))[0]
     )
     close(scan(w), expected)
@@ -166,7 +161,7 @@ def test_bfloat16_rounds_each_result_once(way):
     x, w, y = (a.astype("bfloat16") for a in draw(4, 2, 32, 32))
     conv = CONV[way]
 
-    @quick_jit
+    @jax.jit
     def both(x, w, y):
         outs = conv.down(x, w, 2), conv.up(y, w, 2)
         return outs, jax.grad(lambda w: jnp.vdot(conv.down(x, w, 2), y))(w)
