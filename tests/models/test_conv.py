@@ -21,21 +21,19 @@ SHAPES += [(1, 1, 3, 2), (1, 2, 3, 2), (2, 2, 3, 2)]
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 CASES = [(shape, "fast", "float64") for shape in SHAPES]
 CASES += [(shape, "fast", "float32") for shape in SHAPES[1:6:2]]
-CASES += [(shape, "gemm", "float64") for shape in SHAPES[1:6:2]]
+CASES += [((5, 2, 1, 5), "gemm", "float64")]
 
 
 def draw(k, stride, ci, co, dtype="float32"):
-    keys = jax.random.split(jax.random.key(0), 3)
+    """Return x, w, y; from NumPy, because JAX would compile a generator for each shape."""
+    draws = np.random.default_rng(0)
     shapes = (2, 4, 6, ci), (k, k, ci, co), (2, 4 // stride, 6 // stride, co)
-    return tuple(
-        jax.random.normal(key, shape, dtype)
-        for key, shape in zip(keys, shapes, strict=True)
-    )
+    return tuple(jnp.asarray(draws.normal(size=shape), dtype) for shape in shapes)
 
 
 def close(actual, expected, dtype="float32"):
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        scale = max(float(jnp.abs(b).max()), 1.0)
+        scale = max(np.abs(b).max(), 1.0)
         np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE[dtype] * scale)
 
 
@@ -76,30 +74,40 @@ def test_equals_the_stock_convolutions_to_the_second_derivative(shape, way, dtyp
         close(*both(x, w, y), dtype)
 
 
-@pytest.mark.parametrize("way", CONV)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_flax(shape, way):
+def test_plain_equals_flax(shape):
     k, stride, ci, co = shape
-    x, w, y = draw(*shape)
     args = {"kernel_size": (k, k), "strides": (stride, stride), "use_bias": False}
-    stock = nn.Conv(co, **args).apply({"params": {"kernel": w}}, x)
-    close(CONV[way].down(x, w, stride), stock)
-    stock = nn.ConvTranspose(ci, transpose_kernel=True, **args).apply(
-        {"params": {"kernel": w}}, y
-    )
-    close(CONV[way].up(y, w, stride), stock)
+
+    @jax.jit
+    def both(x, w, y):
+        variables = {"params": {"kernel": w}}
+        stock = (
+            nn.Conv(co, **args).apply(variables, x),
+            nn.ConvTranspose(ci, transpose_kernel=True, **args).apply(variables, y),
+        )
+        return (CONV["plain"].down(x, w, stride), CONV["plain"].up(y, w, stride)), stock
+
+    close(*both(*draw(*shape)))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_three_contractions_of_one_form(shape):
     k, stride = shape[:2]
+
+    @jax.jit
+    def forms(x, w, y):
+        return (
+            jnp.vdot(down(x, w, stride), y),
+            jnp.vdot(x, up(y, w, stride)),
+            jnp.vdot(w, kernel_grad(x, y, k, stride)),
+            jnp.vdot(w, _kernel_grad_conv(x, y, k=k, stride=stride)),
+        )
+
     with jax.enable_x64(True):
-        x, w, y = draw(*shape, "float64")
-        form = jnp.vdot(down(x, w, stride), y)
-        close(jnp.vdot(x, up(y, w, stride)), form, "float64")
-        close(jnp.vdot(w, kernel_grad(x, y, k, stride)), form, "float64")
-        accelerator = _kernel_grad_conv(x, y, k=k, stride=stride)
-        close(accelerator, kernel_grad(x, y, k, stride), "float64")
+        form, *others = forms(*draw(*shape, "float64"))
+        for other in others:
+            close(other, form, "float64")
 
 
 @pytest.mark.parametrize("name", ["down", "up"])
@@ -123,10 +131,9 @@ def test_members_with_their_own_kernels(way):
 
     def member(args):
         x, w, y = args
-        return (
-            derivatives(lambda x, w: conv.down(x, w, 2), x, w),
-            derivatives(lambda y, w: conv.up(y, w, 2), y, w),
-        )
+        down_out, down_slopes = jax.vjp(lambda x, w: conv.down(x, w, 2), x, w)
+        up_out, up_slopes = jax.vjp(lambda y, w: conv.up(y, w, 2), y, w)
+        return down_slopes(down_out), up_slopes(up_out)
 
     alone = jax.jit(member)
     one_by_one = [alone((x[i], w[i], y[i])) for i in range(3)]
