@@ -5,7 +5,8 @@ The door for Python users: `gan_jax.load("runs/fashion").sample(64)`.
 
 from typing import Any
 
-__version__ = "0.1.0"
+from gan_jax.version import __version__
+
 __all__ = ["__version__", "load"]
 
 

@@ -42,7 +42,7 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[tuple[str, st
             continue
         name, equals, value = word.removeprefix("--config.").partition("=")
         if not equals:
-            if not queue:
+            if not queue or queue[0].startswith("--"):
                 raise ConfigError(f"{word} needs a value: {word}=VALUE")
             value = queue.pop(0)
         overrides.append((name, value))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from gan_jax.data import SOURCES
 from gan_jax.losses import LOSSES
 from gan_jax.models import MODELS
+from gan_jax.models.conv import CONV
 from gan_jax.models.layers import INITS, NORMS
 from gan_jax.objectives import LATENTS, OBJECTIVES
 from gan_jax.parallel import PARALLEL
@@ -163,8 +164,8 @@ FIELDS: dict[str, Field] = {
     "model.impl": Field(
         "fast",
         "structure",
-        choice("fast", "plain"),
-        "convolutions; plain: slower, forward mode",
+        one_of(CONV),
+        "convolutions; plain: slower, but forward mode; gemm: for members under vmap",
     ),
     "data.source": Field("fashion_mnist", "data", source, "examples to train on"),
     "data.stand_in": Field(

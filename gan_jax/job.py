@@ -1,15 +1,18 @@
 """What a config means on this machine: data, networks, numbers, devices."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as configs
 from gan_jax import data, models
 from gan_jax.config import ConfigError
 from gan_jax.parallel import PARALLEL, Runner
-from gan_jax.types import Batch, Hyper, Pair, Recipe
+from gan_jax.step import init
+from gan_jax.types import Batch, Hyper, Pair, Recipe, TrainState
 
 RESIDENT_SHARE = 0.4  # of an accelerator's free memory that the data may take
 
@@ -33,8 +36,16 @@ def assemble(config: ConfigDict) -> Job:
     if config.data.flip and len(shape) != 3:
         raise ConfigError("data.flip mirrors pictures; these data are points")
     recipe = configs.recipe_of(config, shape)
-    nets = models.build(recipe.model)
-    return Job(config, recipe, nets, configs.hyper_of(config), dataset)
+    nets, hyper = models.build(recipe.model), configs.hyper_of(config)
+    job = Job(config, recipe, nets, hyper, dataset)
+    shape_of_state(job)  # a size or a name that the networks refuse is refused here
+    return job
+
+
+def shape_of_state(job: Job) -> TrainState:
+    """The state's structure, shapes and dtypes, without computing it."""
+    start = partial(init, job.recipe, job.nets, job.hyper)
+    return jax.eval_shape(start, np.uint32(job.config.seed))
 
 
 def fits_device(nbytes: int) -> bool:

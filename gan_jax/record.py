@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from gan_jax import __version__, images
+from gan_jax import images
 from gan_jax.files import sync_folder, write_atomic
+from gan_jax.version import __version__
 
 ROWS = ("metrics.jsonl", "findings.jsonl", "eval.jsonl")
 PACKAGES = "jax jaxlib flax optax orbax-checkpoint numpy".split()

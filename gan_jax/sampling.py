@@ -134,7 +134,7 @@ class Run:
             partial(init, self.recipe, self._nets, config.hyper_of(self.config)), 0
         )
         saved = checkpoint.Checkpoints(folder / "checkpoints")
-        state = saved.restore(step, target)
+        state = jax.device_put(saved.restore(step, target))
         self.step = int(state.step)
         self.hyper = state.hyper
         self.key = state.key

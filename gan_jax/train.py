@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from gan_jax import config as configs
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.config import ConfigError
-from gan_jax.job import Job, assemble, make_runner
+from gan_jax.job import Job, assemble, make_runner, shape_of_state
 from gan_jax.lock import locked
 from gan_jax.loop import Loop, stoppable
 from gan_jax.parallel import Runner
@@ -47,11 +47,10 @@ def check_same_run(workdir: Path, job: Job) -> None:
 
 def begin(job: Job, runner: Runner, saved: Checkpoints) -> TrainState:
     """The state to start from, on the devices: the newest good checkpoint, else the first one."""
-    start = partial(init, job.recipe, job.nets, job.hyper)
-    seed = np.uint32(job.config.seed)
-    if saved.latest() is None:
-        return runner.place(jax.jit(start)(seed))
-    return runner.place(saved.restore(None, jax.eval_shape(start, seed)))
+    if saved.latest() is not None:
+        return runner.place(saved.restore(None, shape_of_state(job)))
+    start = jax.jit(partial(init, job.recipe, job.nets, job.hyper))
+    return runner.place(start(np.uint32(job.config.seed)))
 
 
 def describe(job: Job, step: int) -> str:

@@ -109,7 +109,7 @@ class ModelSpec:
     disc_norm: str = ""  # "": as `norm`
     dropout: bool = False  # in the discriminator; the rate is hyper["model"]["dropout"]
     precision: str = "float32"
-    impl: str = "fast"  # how convolutions are written; "plain" is slower and differentiable in forward mode
+    impl: str = "fast"  # how convolutions are written: a name of models.conv.CONV
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def population(configs, feed, shape, mapping):
     assert all(parts(c, shape)[0] == recipe for c in configs), "one structure"
     hypers = stacked([parts(c, shape)[2] for c in configs])
     seeds = jnp.array([c.seed for c in configs])
-    states = jax.vmap(partial(init, recipe, nets))(hypers, seeds)
+    begin = jax.jit(partial(mapping, lambda args: init(recipe, nets, *args)))
+    states = begin((hypers, seeds))
     step, _ = start(configs[0], shape)
     chunk = make_chunk(step, streamed)
     return jax.jit(partial(mapping, lambda args: chunk(*args, 20)))((states, feed))

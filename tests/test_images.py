@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import images
+from gan_jax import files, images
 
 
 def test_rounds_half_up_and_clips():
@@ -114,7 +114,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no space")
 
-    monkeypatch.setattr(images.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="no space"):
         images.save_png(path, np.ones((2, 2), np.uint8))
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

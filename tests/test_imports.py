@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
-    {"types", "files", "lock", "progress"},
+    {"types", "files", "lock", "progress", "version"},
     {"losses", "penalties", "tricks", "models"},
     {"objectives"},
     {"step"},

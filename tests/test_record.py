@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from gan_jax import record
-from gan_jax.progress import Progress
 from gan_jax.record import Record, RecordError, columns, read_config
 
 
@@ -253,47 +252,3 @@ def test_reading_needs_no_jax():
         "sys.exit(any(m in sys.modules for m in ('jax', 'orbax', 'PIL', 'tensorboardX')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
-
-
-def test_progress_prints_a_line_at_most_every_30_seconds(capsys):
-    now = [100.0]
-    progress = Progress(total=1000, start=100, clock=lambda: now[0])
-    for step in range(110, 1001, 10):  # 10 steps a second
-        now[0] += 1
-        progress.update(step, np.float32(1.386294), jnp.float32(0.5), 640.4)
-    progress.close()
-    out, err = capsys.readouterr()
-    shown = err.splitlines()
-    assert out == "" and len(shown) == 3
-    first = "step 110/1000, 10 steps/s, 1.5 min left, 640 images/s, loss D 1.386 G 0.5"
-    assert shown[0] == first
-    assert [line.split("/")[0] for line in shown] == [
-        "step 110",
-        "step 410",
-        "step 710",
-    ]
-
-
-def test_progress_quiet_and_without_advance(capsys):
-    Progress(total=10, quiet=True).update(1, 0.0, 0.0, 0.0)
-    assert capsys.readouterr().err == ""
-    Progress(total=10, start=5).update(5, float("nan"), 0.0, 0.0)
-    assert ", ? left, 0 images/s, loss D nan G 0" in capsys.readouterr().err
-
-
-def test_progress_bar_on_a_terminal(monkeypatch):
-    import threading
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    threads = threading.active_count()
-    progress = Progress(total=100, start=40)
-    progress.update(70, 1.5, 0.25, 640.0)
-    assert threading.active_count() == threads
-    progress.close()
-    progress.close()
-    last = terminal.getvalue().split("\r")[-1]
-    assert "70/100" in last and "640 images/s, loss D 1.5 G 0.25" in last
