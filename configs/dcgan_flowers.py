@@ -2,7 +2,7 @@
 
     python launch.py --config=configs/dcgan_flowers.py
 
-The pictures come through TensorFlow Datasets (`tfds:oxford_flowers102`, 6,149 in its largest split), or from your
+The pictures come through TensorFlow Datasets (`tfds:oxford_flowers102`, all 8,189), or from your
 own folder: --config.data.source=folder:DIR. The numbers are those of dcgan_celeba.py with batch 64.
 """
 
@@ -17,7 +17,7 @@ def get_config():
     config.model.latent_dist = "uniform"
     config.data.source = "tfds:oxford_flowers102"
     config.data.stand_in = "emoji"
-    config.data.split = "test"
+    config.data.split = "all"
     config.data.resolution = 64
     config.data.flip = True
     config.sample_every = 1000

@@ -171,7 +171,9 @@ FIELDS: dict[str, Field] = {
     "data.stand_in": Field(
         "fashion_mnist", "run", source, "what :smoke takes where source is missing"
     ),
-    "data.split": Field("train", "data", choice("train", "test"), "part of the source"),
+    "data.split": Field(
+        "train", "data", anything, "train or test; for tfds: also all, train[:10%], ..."
+    ),
     "data.resolution": Field(
         0, "data", from_zero, "side in pixels; 0: as the source is"
     ),

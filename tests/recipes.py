@@ -1,11 +1,13 @@
 """Small recipes and batches that many tests share."""
 
+import json
 from functools import partial
 
 import jax
 import numpy as np
 
 from gan_jax import config, models
+from gan_jax.checkpoint import Checkpoints
 from gan_jax.step import init, make_step
 
 
@@ -41,6 +43,16 @@ def pictures(c, steps, shape=(4, 4, 1), seed=0):
     """uint8 [steps, n_disc, B, *shape]."""
     size = (steps, c.n_disc, c.batch_size, *shape)
     return np.random.default_rng(seed).integers(0, 256, size).astype(np.uint8)
+
+
+def saved_state(workdir):
+    """The newest checkpoint of a run folder."""
+    record = json.loads((workdir / "config.json").read_text())
+    c = config.base()
+    c.update(record["config"])
+    first = partial(init, *parts(c, tuple(record["data"]["shape"])))
+    saved = Checkpoints(workdir / "checkpoints")
+    return saved.restore(saved.latest(), jax.eval_shape(first, 0))
 
 
 def bits(tree):

@@ -273,3 +273,13 @@ def test_your_own_loss_needs_no_fork():
 
 def test_the_fixed_noise_is_no_step():
     assert FIXED_NOISE > np.iinfo(np.int32).max
+
+
+def test_bfloat16_keeps_float32_parameters_and_losses():
+    state, metrics = after(tiny(precision="bfloat16"), 2)
+    floats = jax.tree.leaves((state.players, state.ema, metrics))
+    assert all(x.dtype in (jnp.float32, jnp.int32) for x in floats)
+    assert not bool(state.halted)
+    exact = after(tiny(), 2)[1]
+    assert float(metrics["loss/disc"]) != float(exact["loss/disc"])
+    np.testing.assert_allclose(metrics["loss/disc"], exact["loss/disc"], rtol=0.05)

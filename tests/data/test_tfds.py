@@ -10,16 +10,9 @@ from .files import encode
 real = pytest.importorskip("tensorflow_datasets")
 
 
-@pytest.fixture
-def decoded_by_tfds(monkeypatch):
-    """mock_data makes pixels, not files, so they cannot be left encoded."""
-    monkeypatch.setattr(tfds, "_decoders", lambda image: None)
-
-
 @pytest.mark.parametrize(
     "name, shape", [("mnist", (7, 28, 28, 1)), ("celeb_a", (7, 178, 178, 3))]
 )
-@pytest.mark.usefixtures("decoded_by_tfds")
 def test_mocked_datasets(name, shape, capfd):
     with real.testing.mock_data(num_examples=7):
         data = load(DataSpec(source=f"tfds:{name}"))
@@ -34,7 +27,6 @@ def test_mocked_datasets(name, shape, capfd):
         assert data.labels is None and data.label_names == ()
 
 
-@pytest.mark.usefixtures("decoded_by_tfds")
 def test_celeba_falls_back_on_tfds(monkeypatch):
     monkeypatch.setattr(tfds, "available", lambda name: name == "celeb_a")
     assert available("celeba")
