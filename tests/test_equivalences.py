@@ -11,6 +11,7 @@ from gan_jax.step import init, make_chunk, resident, streamed
 from gan_jax.types import Batch
 from tests.recipes import bits, close, parts, pictures, start, tiny
 
+OPTIMISED = True  # equalities of compiled programs
 SIDE = (4, 4, 1)
 MEMBERS = [  # what a sweep may vary inside one program
     {

@@ -13,6 +13,7 @@ from gan_jax.step import init, make_chunk, make_step, streamed
 from gan_jax.types import Batch, UserError
 from tests.recipes import bits, close, parts, pictures, tiny
 
+OPTIMISED = True  # equalities of compiled programs
 # SGD: Adam would hide a gradient that is four times too large
 SGD = {
     "optim.gen.name": "sgd",
