@@ -2,9 +2,9 @@
 
     python -m benchmarks.train_step --sides=28,64 --rounds=5
 
-Three ways to do the same steps from the same state, timed in turn in one process: `nn.Conv` and
-`nn.ConvTranspose` one step a dispatch, gan_jax one step a dispatch, gan_jax in its loop. Prints a Markdown
-table of milliseconds a step (median and range over rounds) and how many times faster than stock each is. The
+Ways to do the same steps from the same state, timed in turn in one process: `nn.Conv` and `nn.ConvTranspose`
+one step a dispatch, gan_jax one step a dispatch, gan_jax in its loop; for pictures up to 32 px the stock layers in
+that loop too (at 64 px such a step takes about a minute). Prints a Markdown table of milliseconds a step (median and range over rounds) and how many times faster than stock each is. The
 first step's losses must agree to 1e-4, or it stops.
 """
 
@@ -54,10 +54,10 @@ class StockDiscriminator(basic.DCGANDiscriminator):
         return StockKit(self.spec, self.hyper, norm, train)
 
 
-def setting(side, batch, width, r1):
+def setting(side, args):
     """(stock step, our step, first state, pictures of LOOP steps)."""
     c = config.base()
-    c.batch_size, c.model.width, c.penalty.r1 = batch, width, r1
+    c.batch_size, c.model.width, c.penalty.r1 = args.batch, args.width, args.r1
     channels = 1 if side == 28 else 3
     recipe = config.recipe_of(c, (side, side, channels))
     ours = models.build(recipe.model)
@@ -66,7 +66,7 @@ def setting(side, batch, width, r1):
     )
     state = jax.jit(partial(init, recipe, ours, config.hyper_of(c)))(0)
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (LOOP, 1, batch, side, side, channels)).astype(
+    image = rng.integers(0, 256, (LOOP, 1, args.batch, side, side, channels)).astype(
         np.uint8
     )
     return make_step(recipe, stock), make_step(recipe, ours), state, image
@@ -81,12 +81,12 @@ def seconds(run, repeats):
     return (time.perf_counter() - begin) / repeats
 
 
-def measure(side, batch, width, r1, rounds):
+def measure(side, args):
     """A row for each way: name, milliseconds a step over the rounds."""
-    stock, ours, state, image = setting(side, batch, width, r1)
+    stock_step, ours, state, image = setting(side, args)
     one = Batch(jax.device_put(image[0]))
     many = Batch(jax.device_put(image))
-    stock, single = jax.jit(stock), jax.jit(ours)
+    stock, single = jax.jit(stock_step), jax.jit(ours)
     loop = jax.jit(make_chunk(ours, streamed))
     losses = [step(state, one)[1] for step in (stock, single)]
     for name in ("loss/disc", "loss/gen"):
@@ -96,8 +96,12 @@ def measure(side, batch, width, r1, rounds):
         "gan_jax, one step a dispatch": (lambda: single(state, one), 1),
         f"gan_jax, {LOOP} steps a dispatch": (lambda: loop(state, many, LOOP), LOOP),
     }
+    if side <= 32:
+        slow = jax.jit(make_chunk(stock_step, streamed))
+        name = f"stock Flax, {LOOP} steps a dispatch"
+        ways[name] = (lambda: slow(state, many, LOOP), LOOP)
     times = {name: [] for name in ways}
-    for _ in range(rounds):
+    for _ in range(args.rounds):
         for name, (run, steps) in ways.items():
             repeats = max(1, LOOP // steps // (4 if "stock" in name else 1))
             times[name].append(1e3 * seconds(run, repeats) / steps)
@@ -108,25 +112,20 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--sides", default="28,64")
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--r1", type=float, default=0.0)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     print("| networks | way | ms a step, median (min - max) | times stock |")
     print("|---|---|---|---|")
     for side in map(int, args.sides.split(",")):
-        for r1 in (0.0, 0.5):
-            width = 32 if side == 28 else 64
-            times = measure(side, args.batch, width, r1, args.rounds)
-            base = None
-            for way, ms in times.items():
-                base = base or np.median(ms)
-                what = f"DCGAN-{side}, width {width}, batch {args.batch}" + (
-                    ", R1" if r1 else ""
-                )
-                spread = f"{np.median(ms):.1f} ({min(ms):.1f} - {max(ms):.1f})"
-                print(
-                    f"| {what} | {way} | {spread} | {base / np.median(ms):.1f} |",
-                    flush=True,
-                )
+        times = measure(side, args)
+        base = None
+        for way, ms in times.items():
+            base = base or np.median(ms)
+            what = f"DCGAN-{side}, width {args.width}, batch {args.batch}"
+            spread = f"{np.median(ms):.1f} ({min(ms):.1f} - {max(ms):.1f})"
+            print(f"| {what} | {way} | {spread} | {base / np.median(ms):.1f} |")
 
 
 if __name__ == "__main__":
