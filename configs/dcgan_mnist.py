@@ -9,7 +9,9 @@ from gan_jax.config import base
 def get_config():
     config = base()
     config.steps = 10_000
+    config.batch_size = 32
     config.model.width = 32
+    config.model.disc_norm = "none"
     config.optim.gen.lr = config.optim.disc.lr = 4e-4
     config.penalty.r1 = 0.5
     config.data.source = "mnist_5k"
