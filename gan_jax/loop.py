@@ -88,7 +88,7 @@ class Loop:
         self.noise = draw_latents(job.recipe, key, count)
         self.sampler = make_sampler(job.nets)
         self.seconds = 0.0  # of training since this process started
-        self.steps_timed = 0  # since `started`
+        self.steps_timed = 0  # finished since `started`
         self.started = time.perf_counter()
 
     def due(self, cadence: str) -> bool:
@@ -116,8 +116,7 @@ class Loop:
         feed = self.runner.feed(rows, config.scan_steps)
         self.state, self.metrics = self.runner.chunk(self.state, feed, np.int32(n))
         self.step += n
-        self.steps_timed += n
-        self.flying.append((self.step, self.metrics))
+        self.flying.append((self.step, n, self.metrics))
         self.land(self.depth)
         took = time.perf_counter() - begin
         if took < CHUNK_SECONDS / 2 and n == self.chunk:
@@ -128,8 +127,9 @@ class Loop:
     def land(self, depth: int) -> None:
         """Wait until at most `depth` chunks are in flight; show those that landed."""
         while len(self.flying) > depth:
-            step, metrics = self.flying.popleft()
+            step, n, metrics = self.flying.popleft()
             losses = float(metrics["loss/disc"]), float(metrics["loss/gen"])
+            self.steps_timed += n  # reading the losses has waited for the chunk
             self.bar.update(step, *losses, self.images_per_s())
 
     def images_per_s(self) -> float:
