@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from gan_jax.data import DataError, DataSpec, load, shipped
 from gan_jax.data.spec import hasher
@@ -42,7 +43,7 @@ def test_every_shipped_set_is_tested_and_small():
 
 
 def test_digits_are_scikit_learns():
-    theirs = pytest.importorskip("sklearn.datasets").load_digits()
+    theirs = load_digits()
     ours = load(DataSpec(source="digits"))
     np.testing.assert_array_equal(
         ours.images[..., 0], np.round(theirs.images * 255 / 16)

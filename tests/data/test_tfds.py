@@ -2,12 +2,11 @@ import io
 
 import numpy as np
 import pytest
+import tensorflow_datasets as real
 
 from gan_jax.data import DataError, DataSpec, available, load, tfds
 
 from .files import encode
-
-real = pytest.importorskip("tensorflow_datasets")
 
 
 @pytest.mark.parametrize(
