@@ -83,11 +83,17 @@ def _taps(x: Array, k: int, stride: int, pad: tuple[int, int]) -> list[list[Arra
     ]
 
 
+def _matmul(a: Array, b: Array) -> Array:
+    """Matrix product accumulated in float32 at least and rounded once: jax 0.12 sums bfloat16 in parts on CPU."""
+    wide = jnp.promote_types(a.dtype, jnp.float32)
+    return jnp.matmul(a, b, preferred_element_type=wide).astype(a.dtype)
+
+
 def _product(x: Array, w: Array, stride: int, pad: tuple[int, int]) -> Array:
     """Compute what `_xla` computes as one matrix product of gathered patches."""
     taps = _taps(x, w.shape[0], stride, pad)
     patches = jnp.concatenate([tap for row in taps for tap in row], axis=-1)
-    return patches @ w.reshape(-1, w.shape[-1])
+    return _matmul(patches, w.reshape(-1, w.shape[-1]))
 
 
 def _sub_pixel(y: Array, w: Array, stride: int, conv: Callable[..., Array]) -> Array:
@@ -121,7 +127,8 @@ def _kernel_grad_products(x: Array, y: Array, *, k: int, stride: int) -> Array:
     ci, co = x.shape[-1], y.shape[-1]
     y = y.reshape(-1, co)
     taps = _taps(x, k, stride, _same(k, stride))
-    rows = [jnp.concatenate(row, axis=-1).reshape(-1, k * ci).T @ y for row in taps]
+    patches = [jnp.concatenate(row, axis=-1).reshape(-1, k * ci) for row in taps]
+    rows = [_matmul(row.T, y) for row in patches]
     return jnp.stack(rows).reshape(k, k, ci, co)
 
 
