@@ -3,7 +3,7 @@
     python launch.py --config=configs/dcgan_fashion.py
 
 About 6 minutes on 2 cores. All ten kinds of clothes appear, each in more than one of twenty samples; losses stay near
-their balance (D 1.39 = 2 ln 2, G 0.69) because R1 keeps D smooth. No normalisation in D: it costs a fifth of the step
+their balance (D 1.39 = 2 ln 2, G 0.69) because R1 keeps D smooth. No normalisation in D: it costs an eighth of the step
 and R1 does its work. R1: Mescheder et al. 2018 (arXiv:1801.04406).
 """
 

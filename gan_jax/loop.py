@@ -77,9 +77,8 @@ class Loop:
         self.bar = Progress(job.config.steps, self.step)
         self.metrics: Any = None
         self.flying: collections.deque = collections.deque()
-        self.chunk = (
-            1  # steps of the next dispatch; grows until one takes CHUNK_SECONDS
-        )
+        # steps of the next dispatch; grows until one takes CHUNK_SECONDS
+        self.chunk = 1
         # several CPU devices on few cores deadlock when programs with collectives queue up
         crowded = jax.default_backend() == "cpu" and jax.device_count() > 1
         self.depth = 0 if crowded else 1

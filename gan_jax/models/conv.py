@@ -84,7 +84,7 @@ def _taps(x: Array, k: int, stride: int, pad: tuple[int, int]) -> list[list[Arra
 
 
 def _matmul(a: Array, b: Array) -> Array:
-    """Matrix product accumulated in float32 at least and rounded once: jax 0.12 sums bfloat16 in parts on CPU."""
+    """Matrix product accumulated in float32 at least and rounded once, which jax 0.12 did not do for bfloat16 by itself."""
     wide = jnp.promote_types(a.dtype, jnp.float32)
     return jnp.matmul(a, b, preferred_element_type=wide).astype(a.dtype)
 

@@ -118,7 +118,7 @@ class BatchNorm(nn.Module):
 
     The numbers of `nn.BatchNorm`: (x - mean) / sqrt(var + 1e-5) * scale + bias, biased variance, running
     average = momentum * itself + (1 - momentum) * the batch's moments. Written as one multiply-add of x by
-    per-channel numbers, with the means taken in two stages: XLA:CPU runs its backward pass 3 to 4 times faster
+    per-channel numbers, with the means taken in two stages: XLA:CPU runs its backward pass 2 to 4 times faster
     than that of the textbook form. The moments are float32 whatever the dtype.
     """
 
