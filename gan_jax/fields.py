@@ -17,7 +17,8 @@ from gan_jax.data import SOURCES
 from gan_jax.losses import LOSSES
 from gan_jax.models import MODELS
 from gan_jax.models.conv import CONV
-from gan_jax.models.layers import INITS, NORMS
+from gan_jax.models.layers import INITS
+from gan_jax.models.norms import NORMS
 from gan_jax.objectives import LATENTS, OBJECTIVES
 from gan_jax.parallel import PARALLEL
 from gan_jax.penalties import PENALTIES

@@ -98,8 +98,16 @@ class ModelSpec:
 
     name: str
     image_shape: tuple[int, ...]  # (H, W, C), or (D,) for points
-    latent_dim: int = 100
+    latent_dim: int = 100  # of all that G is fed: noise, then codes
     latent_dist: str = "normal"
+    codes: tuple[int, int, int] = (
+        0,
+        0,
+        0,
+    )  # InfoGAN: categorical, their classes, continuous
+    classes: int = 0  # of the labels that the networks are told or name
+    condition: str = "none"  # how they are told: a name of models.kit.CONDITIONS
+    aux: int = 0  # numbers that D answers beside its logit
     width: int = 64
     disc_width: int = 0  # 0: as `width`
     depth: int = 1  # hidden layers of an MLP
@@ -107,6 +115,11 @@ class ModelSpec:
     init: str = "normal"
     norm: str = "batch"
     disc_norm: str = ""  # "": as `norm`
+    gen_spectral: bool = False  # spectral normalisation of every kernel
+    disc_spectral: bool = False
+    constant_width: bool = False  # D as wide at every depth, not doubling
+    attention: int = 0  # side of the picture that a self-attention block sees; 0: none
+    minibatch: str = "none"  # a name of models.kit.MINIBATCH
     dropout: bool = False  # in the discriminator; the rate is hyper["model"]["dropout"]
     precision: str = "float32"
     impl: str = "fast"  # how convolutions are written: a name of models.conv.CONV

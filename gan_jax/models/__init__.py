@@ -4,9 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array
 
 from gan_jax.models import basic
+from gan_jax.models.norms import REFERENCE
 from gan_jax.types import Hyper, ModelSpec, Network, Pair, Params, Vars, lookup
 
 
@@ -18,9 +21,10 @@ def network(
     The module is built inside each call, so the numbers in hyper["model"] (init_std, norm_momentum, dropout)
     may be traced: one compiled program serves all of them, and `vmap` gives each member its own.
 
-    init(key, hyper, *inputs) -> (params, vars); vars is {} or {"batch_stats": ...}
+    init(key, hyper, *inputs) -> (params, vars); vars is {} or holds "batch_stats", "spectral"
     apply(params, vars, hyper, *inputs, key=None, train) -> (out, vars); train=True uses the moments of the
     batch and returns the statistics updated, train=False uses the running ones and draws no dropout, so no key.
+    The inputs are z or x, then the label [B] where the spec has classes.
     """
 
     def init(key: Array, hyper: Hyper, *inputs: Any) -> tuple[Params, Vars]:
@@ -48,10 +52,48 @@ def network(
     return Network(init, apply)
 
 
+def with_reference(net: Network) -> Network:
+    """Show a network a reference batch before its inputs, for virtual batch normalisation.
+
+    The first batch that it sees in training, cut or repeated to 32 rows, is the reference for good. It lives
+    in vars["reference"] as {"rows", "seen"}.
+    """
+
+    def first_rows(x: Array) -> Array:
+        return x[jnp.arange(REFERENCE) % x.shape[0]]
+
+    def init(key: Array, hyper: Hyper, x: Array) -> tuple[Params, Vars]:
+        rows = jnp.zeros((REFERENCE, *x.shape[1:]))
+        params, vars = net.init(key, hyper, jnp.concatenate([rows, x]))
+        return params, {**vars, "reference": {"rows": rows, "seen": jnp.zeros(())}}
+
+    def apply(
+        params: Params, vars: Vars, hyper: Hyper, x: Array, **rest: Any
+    ) -> tuple[Any, Vars]:
+        kept = vars["reference"]
+        others = {name: tree for name, tree in vars.items() if name != "reference"}
+        rows = kept["rows"]
+        if rest["train"]:
+            rows = jnp.where(kept["seen"] > 0, rows, first_rows(x))
+            kept = {"rows": rows, "seen": jnp.ones(())}
+        joined = jnp.concatenate([rows, x])
+        out, others = net.apply(params, others, hyper, joined, **rest)
+        return jax.tree.map(lambda y: y[REFERENCE:], out), {**others, "reference": kept}
+
+    return Network(init, apply)
+
+
 def build(spec: ModelSpec) -> Pair:
     """Return the Pair of Networks that `spec.name` names. Raises UserError for an unknown name."""
     model = lookup("model", MODELS, spec.name)
-    return Pair(*(network(module, spec) for module in model))
+    nets = Pair(*(network(module, spec) for module in (model.gen, model.disc)))
+    norms = Pair(spec.norm, spec.disc_norm or spec.norm)
+    return Pair(
+        *(
+            with_reference(net) if norm == "virtual" else net
+            for net, norm in zip(nets, norms, strict=True)
+        )
+    )
 
 
 # name -> (generator, discriminator): classes, or anything that makes a Linen module of (spec, hyper)
@@ -59,3 +101,5 @@ MODELS = {
     "mlp": Pair(basic.MLPGenerator, basic.MLPDiscriminator),
     "dcgan": Pair(basic.DCGANGenerator, basic.DCGANDiscriminator),
 }
+# discriminators that give an energy (an autoencoder's error [B], low means real) in place of a logit
+ENERGY_MODELS: tuple[str, ...] = ()

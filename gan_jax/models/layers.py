@@ -1,12 +1,9 @@
-"""Layers: convolutions, dense, dropout with a traced rate, normalisations and initialisers, by name.
+"""Layers: convolutions and dense, plain or spectrally normalised; dropout with a traced rate; resampling.
 
-Parameters are float32 always; arithmetic is in `dtype`, statistics of the normalisations in float32. No bias
-before a normalisation: the mean is subtracted again, so its gradient is rounding noise, which Adam turns
-into steps of full size.
+Parameters are float32 always; arithmetic is in `dtype`. What a network's spec decides is filled in by kit.py.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -15,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_jax.models.conv import CONV
-from gan_jax.types import ModelSpec, lookup
+from gan_jax.types import lookup
 
 Init = Callable[..., Array]
 Number = Any  # a float or a traced scalar
@@ -31,15 +28,15 @@ class Conv(nn.Module):
     kernel_init: Init = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
     impl: str = "fast"
+    spectral: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w F"]:
         """Convolve."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        w = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        w = _kernel(self, shape, self.kernel_init)
         conv = lookup("impl", CONV, self.impl)
-        x = conv.down(x.astype(self.dtype), w.astype(self.dtype), self.stride)
-        return _add_bias(self, x)
+        return _add_bias(self, conv.down(x.astype(self.dtype), w, self.stride))
 
 
 class ConvTranspose(nn.Module):
@@ -56,36 +53,67 @@ class ConvTranspose(nn.Module):
     kernel_init: Init = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
     impl: str = "fast"
+    spectral: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w F"]:
         """Convolve."""
         shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        w = self.param(
-            "kernel",
-            lambda *args: self.kernel_init(*args).swapaxes(2, 3),
-            shape,
-            jnp.float32,
-        )
+        w = _kernel(self, shape, self.kernel_init, turned=True)
         conv = lookup("impl", CONV, self.impl)
-        x = conv.up(x.astype(self.dtype), w.astype(self.dtype), self.stride)
-        return _add_bias(self, x)
+        return _add_bias(self, conv.up(x.astype(self.dtype), w, self.stride))
 
 
 class Dense(nn.Module):
-    """Affine map of the last axis: [B,C] -> [B,features]; kernel [C,features]."""
+    """Affine map of the last axis: [..., C] -> [..., features]; kernel [C,features]."""
 
     features: int
     use_bias: bool = True
     kernel_init: Init = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
+    spectral: bool = False
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B C"]) -> Float[Array, "B F"]:
+    def __call__(self, x: Float[Array, "*B C"]) -> Float[Array, "*B F"]:
         """Multiply and add."""
-        shape = (x.shape[-1], self.features)
-        w = self.param("kernel", self.kernel_init, shape, jnp.float32)
-        return _add_bias(self, x.astype(self.dtype) @ w.astype(self.dtype))
+        w = _kernel(self, (x.shape[-1], self.features), self.kernel_init)
+        return _add_bias(self, x.astype(self.dtype) @ w)
+
+
+def _kernel(module: Any, shape: tuple[int, ...], init: Init, turned: bool = False):
+    """The module's kernel in its dtype, divided by its spectral norm if the module asks for it."""
+
+    def draw(*args: Any) -> Array:
+        return init(*args).swapaxes(-2, -1) if turned else init(*args)
+
+    w = module.param("kernel", draw, shape, jnp.float32)
+    if module.spectral:
+        w = w / _spectral_norm(module, w, out=-2 if turned else -1)
+    return w.astype(module.dtype)
+
+
+def _spectral_norm(module: Any, w: Array, out: int) -> Array:
+    """Largest singular value of the kernel as a matrix [outputs, everything else], by one power iteration a call.
+
+    Miyato et al. 2018 (arXiv:1802.05957), algorithm 1. The left vector u is kept in the collection "spectral"
+    and moves only in training; no gradient flows through the vectors.
+    """
+    matrix = jnp.moveaxis(w, out, -1).reshape(-1, w.shape[out])
+
+    def unit(x: Array) -> Array:
+        return x * jax.lax.rsqrt(jnp.sum(x * x) + 1e-12)
+
+    u = module.variable(
+        "spectral",
+        "u",
+        lambda: jax.random.normal(module.make_rng("params"), matrix.shape[1:]),
+    )
+    fixed = jax.lax.stop_gradient(matrix)
+    v = unit(fixed @ unit(u.value))  # an average of u (EMA) is no unit vector
+    new = unit(v @ fixed)
+    if module.is_mutable_collection("spectral") and not module.is_initializing():
+        u.value = new
+    return v @ matrix @ new
 
 
 def _add_bias(module: Any, x: Array) -> Array:
@@ -113,141 +141,52 @@ class Dropout(nn.Module):
         return x * jnp.where(mask, 1.0 / keep, 0.0).astype(x.dtype)
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation over all but the last axis (Ioffe and Szegedy 2015, arXiv:1502.03167).
+class MinibatchDiscrimination(nn.Module):
+    """Append to each sample's features how close it is to the others of its batch: [B,F] -> [B,F+50].
 
-    The numbers of `nn.BatchNorm`: (x - mean) / sqrt(var + 1e-5) * scale + bias, biased variance, running
-    average = momentum * itself + (1 - momentum) * the batch's moments. Written as one multiply-add of x by
-    per-channel numbers, with the means taken in two stages: XLA:CPU runs its backward pass 2 to 4 times faster
-    than that of the textbook form. The moments are float32 whatever the dtype.
+    Salimans et al. 2016 (arXiv:1606.03498), section 3.2: 50 kernels of 5 dimensions each, o_b = sum over the
+    other samples of exp(-L1 distance). In float32.
     """
 
-    train: bool
-    momentum: Number
-    dtype: Any = jnp.float32
+    kernel_init: Init
+    kernels: int = 50
+    dims: int = 5
 
     @nn.compact
-    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Normalise."""
-        width = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (width,), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
-        mean = self.variable("batch_stats", "mean", jnp.zeros, (width,), jnp.float32)
-        var = self.variable("batch_stats", "var", jnp.ones, (width,), jnp.float32)
-        m, v = mean.value, var.value
-        if self.train:
-            m, v = _moments(x.astype(jnp.float32))
-        if self.train and not self.is_initializing():
-            mean.value = self.momentum * mean.value + (1 - self.momentum) * m
-            var.value = self.momentum * var.value + (1 - self.momentum) * v
-        factor = jax.lax.rsqrt(v + 1e-5) * scale
-        shift = bias - m * factor
-        return x.astype(self.dtype) * factor.astype(self.dtype) + shift.astype(
-            self.dtype
-        )
+    def __call__(self, features: Float[Array, "B F"]) -> Float[Array, "B G"]:
+        """Measure and append."""
+        dense = Dense(self.kernels * self.dims, False, self.kernel_init)
+        m = dense(features).reshape(-1, self.kernels, self.dims)
+        distance = jnp.abs(m[:, None] - m[None]).sum(-1)
+        closeness = jnp.exp(-distance).sum(1) - 1.0  # less the sample itself
+        return jnp.concatenate([features, closeness], axis=1)
 
 
-def _moments(x: Array) -> tuple[Array, Array]:
-    """Mean and biased variance over all but the last axis, per channel."""
+def minibatch_stddev(features: Float[Array, "B F"]) -> Float[Array, "B G"]:
+    """Append the batch's standard deviation, averaged over all features, to each sample: [B,F] -> [B,F+1].
 
-    def mean(x: Array) -> Array:
-        return x.mean(tuple(range(x.ndim - 2))).mean(0) if x.ndim > 2 else x.mean(0)
-
-    m = mean(x)
-    return m, jnp.maximum(mean(x * x) - m * m, 0.0)
-
-
-def _batch_norm(momentum: Number, train: bool, dtype: Any) -> Callable[[Array], Array]:
-    return BatchNorm(train, momentum, dtype)
-
-
-def _layer_norm(momentum: Number, train: bool, dtype: Any) -> Callable[[Array], Array]:
-    return nn.GroupNorm(num_groups=1, epsilon=1e-5, dtype=dtype)
-
-
-def _group_norm(momentum: Number, train: bool, dtype: Any) -> Callable[[Array], Array]:
-    def apply(x: Array) -> Array:
-        return nn.GroupNorm(math.gcd(32, x.shape[-1]), epsilon=1e-5, dtype=dtype)(x)
-
-    return apply
-
-
-def _no_norm(momentum: Number, train: bool, dtype: Any) -> Callable[[Array], Array]:
-    return lambda x: x
-
-
-class Kit:
-    """The layers of one network with what its spec and numbers decide already filled in.
-
-    Not a module: it only constructs layers, within the `nn.compact` method that calls it. `norm` is the name
-    of this network's normalisation; `bias` says whether a layer before it needs a bias.
+    Karras et al. 2018 (arXiv:1710.10196), section 3, over the whole batch and on the last features (the paper:
+    on the last 4 x 4 picture). Batches of real and fake pictures must be judged apart for it to tell them.
     """
-
-    def __init__(
-        self, spec: ModelSpec, hyper: Mapping[str, Any], norm: str, train: bool
-    ):
-        """Look the names of the spec up; a wrong one raises, listing the choices."""
-        numbers = hyper["model"]
-        self.dtype = lookup("precision", PRECISIONS, spec.precision)
-        self.init = lookup("init", INITS, spec.init)(numbers["init_std"])
-        self.norm_layer = lookup("norm", NORMS, norm)
-        self.bias = norm == "none"
-        self.momentum = numbers["norm_momentum"]
-        self.rate = numbers["dropout"] if spec.dropout else None
-        self.spec, self.train = spec, train
-
-    def conv(self, features: int, bias: bool) -> Conv:
-        """Return a convolution of stride 2."""
-        return Conv(
-            features,
-            self.spec.kernel,
-            use_bias=bias,
-            kernel_init=self.init,
-            dtype=self.dtype,
-            impl=self.spec.impl,
-        )
-
-    def up(self, features: int, bias: bool) -> ConvTranspose:
-        """Return a transposed convolution of stride 2."""
-        return ConvTranspose(
-            features,
-            self.spec.kernel,
-            use_bias=bias,
-            kernel_init=self.init,
-            dtype=self.dtype,
-            impl=self.spec.impl,
-        )
-
-    def dense(self, features: int, bias: bool) -> Dense:
-        """Return a dense layer."""
-        return Dense(features, bias, self.init, self.dtype)
-
-    def logits(self, features: Float[Array, "B F"]) -> Float[Array, " B"]:
-        """Map features to one number each, in float32 whatever the precision: losses exponentiate it."""
-        return Dense(1, kernel_init=self.init)(features)[:, 0]
-
-    def norm(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Normalise."""
-        return self.norm_layer(self.momentum, self.train, self.dtype)(x)
-
-    def dropout(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Drop, if the spec asks for it."""
-        return x if self.rate is None else Dropout(self.rate)(x, self.train)
+    variance = features.var(axis=0)
+    spread = jnp.mean(jnp.sqrt(variance + 1e-8))
+    column = jnp.broadcast_to(spread, (features.shape[0], 1))
+    return jnp.concatenate([features, column], axis=1)
 
 
-PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+def upsample(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
+    """Nearest neighbour, twice the side."""
+    b, h, w, c = x.shape
+    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(
+        b, 2 * h, 2 * w, c
+    )
 
-# name -> (momentum, train, dtype) -> layer. Epsilon 1e-5, scale and shift per channel.
-NORMS = {
-    # Ioffe and Szegedy 2015: moments over batch and positions. Running average = momentum * itself +
-    # (1 - momentum) * the (biased) moments of the batch; used when not training.
-    "batch": _batch_norm,
-    # Moments over all positions and channels of one example (Ba et al. 2016, as WGAN-GP uses it).
-    "layer": _layer_norm,
-    # Wu and He 2018: moments within gcd(32, channels) groups of channels of one example.
-    "group": _group_norm,
-    "none": _no_norm,
-}
+
+def downsample(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
+    """Mean of 2 x 2 pixels, half the side."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
 
 # name -> std -> initialiser. Only the first two use std, which may be traced. Biases start at zero.
 INITS = {

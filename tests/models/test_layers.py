@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.models.layers import INITS, NORMS, Conv, ConvTranspose, Dense, Dropout
+from gan_jax.models.layers import INITS, Conv, ConvTranspose, Dense, Dropout
+from gan_jax.models.norms import NORMS
 
 
 def drop(rate, x, seed=0, train=True):
