@@ -19,7 +19,8 @@ import numpy as np
 from gan_jax import config, models
 from gan_jax.models import basic
 from gan_jax.models.layers import Kit
-from gan_jax.step import init, make_chunk, make_step, streamed
+from gan_jax.chunk import make_chunk, streamed
+from gan_jax.step import init, make_step
 from gan_jax.types import Batch, Pair
 
 LOOP = 8  # steps a dispatch of the loop

@@ -15,7 +15,15 @@ from gan_jax.config import ConfigError
 from gan_jax.fields import FIELDS
 from gan_jax.images import grid, save_png, scatter
 from gan_jax.lock import FolderInUse
-from gan_jax.sampling import Run, finished, interpolation, load, walk
+from gan_jax.sampling import (
+    Fed,
+    Run,
+    by_class,
+    classes_of,
+    interpolation,
+    load,
+    walk,
+)
 from gan_jax.train import train
 from gan_jax.types import UserError, lookup
 
@@ -92,7 +100,15 @@ def sample_flags(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="pictures a row (default: square; paths 10)",
     )
+    parser.add_argument(
+        "--label", help="class of all pictures, by number or name (conditional runs)"
+    )
     path = parser.add_mutually_exclusive_group()
+    path.add_argument(
+        "--by-class",
+        action="store_true",
+        help="each column one class (InfoGAN: one categorical code), each row one latent",
+    )
     path.add_argument(
         "--interpolate", action="store_true", help="each row: slerp between two latents"
     )
@@ -104,17 +120,35 @@ def sample_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def latents_of(args: argparse.Namespace, run: Run) -> tuple[np.ndarray, int]:
-    """The latents that the flags ask for, and the columns of their grid."""
+def label_of(text: str | None, run: Run) -> int | None:
+    """The class that --label names by its number or its name."""
+    if text is None or text.lstrip("-").isdigit():
+        return None if text is None else int(text)
+    return run.labels.index(lookup("--label", {n: n for n in run.labels}, text, False))
+
+
+def fed_of(args: argparse.Namespace, run: Run) -> Fed:
+    """What the generator is fed by the flags, and the columns of the grid."""
+    label = label_of(args.label, run)
+    if args.by_class:
+        classes = classes_of(run.recipe.model)
+        if not classes or label is not None:
+            raise ConfigError("--by-class needs a run with classes, and no --label")
+        rows = max(1, args.n // classes)
+        return by_class(run.recipe.model, run.latents(rows, args.seed))
     columns = args.columns or 10
     rows = max(1, args.n // columns)
     if args.interpolate:
-        z = run.latents(2 * rows, args.seed)
-        return np.asarray(interpolation(z, columns)), columns
-    if args.walk is not None:
-        z = run.latents(rows, args.seed)
-        return np.asarray(walk(z, args.walk, args.walk_range, columns)), columns
-    return np.asarray(run.latents(args.n, args.seed)), args.columns
+        z = interpolation(run.latents(2 * rows, args.seed), columns)
+    elif args.walk is not None:
+        z = walk(run.latents(rows, args.seed), args.walk, args.walk_range, columns)
+    else:
+        z, columns = run.latents(args.n, args.seed), args.columns
+    fed = run.feed(z, args.seed, label)
+    if fed.label is not None and label is None and columns:  # a path keeps its class
+        first = np.arange(len(fed.label)) // columns * columns
+        fed = fed._replace(label=fed.label[first])
+    return fed._replace(columns=columns)
 
 
 def sample_verb(
@@ -128,25 +162,27 @@ def sample_verb(
     if args.n < 1:
         raise ConfigError(f"--n={args.n}; it must be at least 1")
     run = load(args.workdir, args.weights, args.step)
-    z, columns = latents_of(args, run)
-    out = finished(run.generator(run.params, z))
+    fed = fed_of(args, run)
+    out = run.pictures(fed)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    write(args.out, out, z, columns)
+    write(args.out, out, fed)
     print(f"{args.out}: {len(out)} samples of step {run.step}, {args.weights} weights")
     return 0
 
 
-def write_png(path: str, out: np.ndarray, z: np.ndarray, columns: int) -> None:
+def write_png(path: str, out: np.ndarray, fed: Fed) -> None:
     """A grid of pictures, or a scatter of points."""
-    del z
-    save_png(Path(path), grid(out, columns) if out.ndim == 4 else scatter(out))
+    save_png(Path(path), grid(out, fed.columns) if out.ndim == 4 else scatter(out))
 
 
-def write_npz(path: str, out: np.ndarray, z: np.ndarray, columns: int) -> None:
-    """`images` uint8 [N, H, W, C] (or `points` float32 [N, D]) and `latents` float32 [N, latent_dim]."""
-    del columns
-    name = "images" if out.ndim == 4 else "points"
-    np.savez(path, **{name: out, "latents": z})
+def write_npz(path: str, out: np.ndarray, fed: Fed) -> None:
+    """`images` uint8 [N, H, W, C] (or `points` float32 [N, D]), `latents` float32 [N, latent_dim], and `labels`
+    int32 [N] where the generator is told any.
+    """
+    arrays = {"images" if out.ndim == 4 else "points": out, "latents": fed.z}
+    if fed.label is not None:
+        arrays["labels"] = fed.label
+    np.savez(path, **arrays)
 
 
 WRITERS = {".png": write_png, ".npz": write_npz}

@@ -5,16 +5,21 @@ import importlib.util
 import inspect
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from gan_jax.augment import AUGMENTS
+from gan_jax.combinations import check_together
 from gan_jax.data import DataSpec, available
 from gan_jax.fields import FIELDS
-from gan_jax.losses import LOSSES
+from gan_jax.fields.schedule import parse_schedules
+from gan_jax.objectives import OBJECTIVES
 from gan_jax.penalties import PENALTIES
+from gan_jax.regularisers import REGULARISERS
 from gan_jax.types import Hyper, ModelSpec, Pair, Recipe, UserError, lookup
 
 NUMERIC = ("number", "switch")
@@ -148,19 +153,6 @@ def check_value(name: str, value: Any) -> None:
         raise ConfigError(str(error)) from error
 
 
-def check_together(config: ConfigDict) -> None:
-    """Combinations that make no sense, each refused with the reason."""
-    loss = lookup("loss", LOSSES, config.loss)
-    if config.trick.label_smooth and "smooth" not in loss.numbers.disc:
-        fit = [name for name, row in LOSSES.items() if "smooth" in row.numbers.disc]
-        raise ConfigError(
-            f"trick.label_smooth needs a loss with labels ({', '.join(fit)}); "
-            f"{config.loss!r} has none"
-        )
-    if config.seed >= 2**32:
-        raise ConfigError(f"seed is {config.seed}; it must be < 2**32")
-
-
 def validate(config: Any) -> ConfigDict:
     """Check every field and combination before any work; returns the config. Raises ConfigError."""
     flat = flatten(config)
@@ -171,42 +163,78 @@ def validate(config: Any) -> ConfigDict:
         raise ConfigError(
             f"config lacks {', '.join(missing)}; start it from gan_jax.config.base()"
         )
-    check_together(config)
+    try:
+        check_together(config)
+    except UserError as error:
+        raise ConfigError(str(error)) from error
     return config
 
 
 def hyper_of(config: ConfigDict) -> Hyper:
-    """Every number of the config as a nested dict of float32 scalars under its own name."""
+    """Every number of the config as a nested dict of float32 scalars under its own name.
+
+    The numbers of schedules are under "schedule", by the field that they multiply.
+    """
     flat = flatten(config)
-    return nested(
+    numbers = nested(
         {n: np.float32(x) for n, x in flat.items() if FIELDS[n].kind in NUMERIC}
     )
+    schedules = {
+        name: {key: np.float32(x) for key, x in entry.numbers.items()}
+        for name, entry in parse_schedules(config.schedule).items()
+    }
+    return {**numbers, "schedule": schedules}
 
 
-def recipe_of(config: ConfigDict, image_shape: tuple[int, ...]) -> Recipe:
-    """The static part of a validated config for examples of `image_shape` ([H, W, C] or [D])."""
+def spec_of(config: ConfigDict, shape: tuple[int, ...], classes: int) -> ModelSpec:
+    """The structure of both networks for examples of `shape` with `classes` labels (0: none)."""
     model = config.model
-    names = set(ModelSpec.__dataclass_fields__) & set(model)
+    codes = (model.codes, model.code_classes, model.codes_continuous)
+    same = set(ModelSpec.__dataclass_fields__) & set(model)
     spec = ModelSpec(
-        image_shape=image_shape,
-        precision=config.precision,
-        **{name: model[name] for name in names - {"dropout"}},
+        **{name: model[name] for name in same - {"dropout", "latent_dim", "codes"}},
+        image_shape=shape,
+        latent_dim=model.latent_dim + codes[0] * codes[1] + codes[2],
+        codes=codes,
+        classes=classes,
         dropout=model.dropout > 0,
+        precision=config.precision,
     )
-    switches = ("label_smooth", "instance_noise")
+    return replace(
+        spec, aux=lookup("objective", OBJECTIVES, config.objective).aux(spec)
+    )
+
+
+def recipe_of(
+    config: ConfigDict, image_shape: tuple[int, ...], classes: int = 0
+) -> Recipe:
+    """The static part of a validated config for examples of `image_shape` ([H, W, C] or [D])."""
+    trick, optim, penalty = config.trick, config.optim, config.penalty
+    switches = [n for n in trick if FIELDS[f"trick.{n}"].kind == "switch"]
+    schedules = parse_schedules(config.schedule)
     return Recipe(
-        model=spec,
+        model=spec_of(config, image_shape, classes),
         objective=config.objective,
         loss=config.loss,
-        optim=Pair(config.optim.gen.name, config.optim.disc.name),
-        penalties=tuple(name for name in PENALTIES if config.penalty[name]),
-        tricks=tuple(name for name in switches if config.trick[name]),
+        optim=Pair(optim.gen.name, optim.disc.name),
+        clip=Pair(optim.gen.clip > 0, optim.disc.clip > 0),
+        penalties=tuple(name for name in PENALTIES if penalty[name]),
+        regularisers=tuple(name for name in REGULARISERS if penalty[name]),
+        penalty_every=penalty.every,
+        tricks=tuple(sorted(name for name in switches if trick[name])),
+        feature_matching=trick.feature_matching_form,
+        schedules=tuple(sorted((n, s.kind) for n, s in schedules.items())),
+        augment=tuple(name for name in AUGMENTS if config.augment[name]),
+        adaptive=config.augment.target > 0,
         batch_size=config.batch_size,
-        n_disc=config.n_disc,
+        n_disc=config.n_disc + trick.one_more_disc,
         n_gen=config.n_gen,
+        packing=trick.packing,
         flip=config.data.flip,
-        share_noise=config.trick.share_noise,
-        disc_split=config.trick.disc_split,
+        share_noise=trick.share_noise,
+        disc_split=trick.disc_split,
+        joint_batch=trick.joint_batch,
+        role_swap=trick.role_swap,
     )
 
 

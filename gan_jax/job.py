@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from gan_jax import config as configs
 from gan_jax import data, models
-from gan_jax.config import ConfigError
+from gan_jax.combinations import check_data
 from gan_jax.parallel import PARALLEL, Runner
 from gan_jax.step import init
 from gan_jax.types import Batch, Hyper, Pair, Recipe, TrainState
@@ -32,10 +32,9 @@ def assemble(config: ConfigDict) -> Job:
     """Load the data and build the networks of a config. Raises UserError for what the user has to mend."""
     configs.validate(config)
     dataset = data.load(configs.data_spec(config))
-    shape = dataset.images.shape[1:]
-    if config.data.flip and len(shape) != 3:
-        raise ConfigError("data.flip mirrors pictures; these data are points")
-    recipe = configs.recipe_of(config, shape)
+    shape, classes = dataset.images.shape[1:], len(dataset.label_names)
+    check_data(config, shape, classes)
+    recipe = configs.recipe_of(config, shape, classes)
     nets, hyper = models.build(recipe.model), configs.hyper_of(config)
     job = Job(config, recipe, nets, hyper, dataset)
     shape_of_state(job)  # a size or a name that the networks refuse is refused here

@@ -22,7 +22,7 @@ from gan_jax.job import Job
 from gan_jax.parallel import Runner
 from gan_jax.progress import Progress
 from gan_jax.record import Record
-from gan_jax.sampling import draw_latents, finished, make_sampler
+from gan_jax.sampling import finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
 from gan_jax.types import TrainState
 
@@ -84,7 +84,7 @@ class Loop:
         self.depth = 0 if crowded else 1
         count = GRID if len(job.recipe.model.image_shape) == 3 else POINTS
         key = jax.random.fold_in(state.key, FIXED_NOISE)
-        self.noise = draw_latents(job.recipe, key, count)
+        self.shown = showcase(job.recipe.model, key, count)
         self.sampler = make_sampler(job.nets)
         self.seconds = 0.0  # of training since this process started
         self.steps_timed = 0  # finished since `started`
@@ -107,10 +107,11 @@ class Loop:
     def dispatch(self) -> None:
         """Send the next chunk to the device; wait for all but the newest one in flight."""
         config, begin = self.job.config, time.perf_counter()
+        recipe = self.job.recipe
         n = min(self.chunk, self.next_stop(), config.scan_steps)
         size = len(self.job.dataset.images)
         rows = data.indices(
-            config.seed, self.step, n, config.n_disc, config.batch_size, size
+            config.seed, self.step, n, recipe.n_disc, recipe.batch_size, size
         )
         feed = self.runner.feed(rows, config.scan_steps)
         self.state, self.metrics = self.runner.chunk(self.state, feed, np.int32(n))
@@ -133,7 +134,7 @@ class Loop:
 
     def images_per_s(self) -> float:
         """Real pictures consumed by D's updates per second of training since the last thing written."""
-        per_step = self.job.config.n_disc * self.job.config.batch_size
+        per_step = self.job.recipe.n_disc * self.job.recipe.batch_size
         elapsed = time.perf_counter() - self.started
         return self.steps_timed * per_step / max(elapsed, 1e-9)
 
@@ -164,9 +165,10 @@ class Loop:
 
     def picture(self) -> None:
         """Write the fixed-noise grid of the averaged generator."""
-        out = finished(self.sampler(self.state.ema, self.state.hyper, self.noise))
+        out = finished(self.sampler(self.state.ema, self.state.hyper, self.shown))
         real = self.job.dataset.images[:POINTS]
-        draw = images.grid(out) if out.ndim == 4 else images.scatter(out, real)
+        columns = self.shown.columns
+        draw = images.grid(out, columns) if out.ndim == 4 else images.scatter(out, real)
         self.record.image(self.step, draw)
 
     def save(self) -> None:

@@ -1,11 +1,13 @@
-"""Adversarial losses: pure functions of logits, each the scalar its player minimises.
+"""Adversarial losses: pure functions of what D gives, each the scalar its player minimises.
 
-Conventions for the whole file: logits are float32 [B] before any sigmoid, large means real. Every term is a
-batch mean; the discriminator's loss is the sum of its real and its fake term (so an undecided discriminator
-under cross entropy scores 2 ln 2 = 1.386, not 0.693). Numbers (`smooth`, `margin`, ...) are keyword scalars
-and may be traced arrays. Real and fake batches may differ in size except where a loss pairs them.
+Conventions for the whole file: D gives one float32 number a sample, [B]: a logit before any sigmoid, large
+means real; in the rows with `energy` an energy of zero or more, such as an autoencoder's error, low means real.
+Every term is a batch mean; the discriminator's loss is the sum of its real and its fake term (so an undecided
+discriminator under cross entropy scores 2 ln 2 = 1.386, not 0.693). Numbers (`smooth`, `margin`, ...) are
+keyword scalars and may be traced arrays. Real and fake batches may differ in size except where a loss pairs them.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,25 +21,43 @@ Logits = Float[AnyArray, " batch"]
 FakeLogits = Float[AnyArray, " fakes"]
 Loss = Float[AnyArray, ""]
 Number = Any  # a Python float or a traced float32 scalar
+_LN2 = math.log(2.0)
 
 
 class LossPair(NamedTuple):
-    """A row of LOSSES: what each player minimises, and the numbers each side takes with their defaults."""
+    """A row of LOSSES: what each player minimises, the numbers each side takes, and what is true of the loss.
+
+    disc, gen: (real, fake, **numbers) -> scalar. numbers: every keyword of each side with its default.
+    energy: D gives energies (low means real), not logits (high means real).
+    separable: the generator's loss is a mean of one term a sample, so that part of a batch can be chosen.
+    symmetric: at the default numbers disc(real, fake) = disc(-fake, -real), so that to swap the roles of
+    real and fake is to negate the logits.
+    """
 
     disc: Callable[..., Any]
     gen: Callable[..., Any]
     numbers: Pair = Pair(gen={}, disc={})
+    energy: bool = False
+    separable: bool = True
+    symmetric: bool = False
 
 
-def cross_entropy_disc(real: Logits, fake: FakeLogits, smooth: Number = 0.0) -> Loss:
-    """-mean[(1-s) log D(x) + s log(1-D(x))] - mean[log(1-D(G(z)))], D = sigmoid(logit).
+def cross_entropy_disc(
+    real: Logits,
+    fake: FakeLogits,
+    smooth: Number = 0.0,
+    smooth_fake: Number = 0.0,
+) -> Loss:
+    """-mean[(1-s) log D(x) + s log(1-D(x))] - mean[(1-t) log(1-D(G(z))) + t log D(G(z))], D = sigmoid(logit).
 
-    Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1, with the sign turned so that it is minimised. `smooth` is
-    one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498, 3.4): real labels are 1 - smooth.
+    Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1, with the sign turned so that it is minimised. s, `smooth`,
+    is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498, 3.4): real labels are 1 - s. With
+    t, `smooth_fake`, it is two-sided: fake labels are t instead of 0.
     """
     soft = jax.nn.softplus
     real_term = (1 - smooth) * soft(-real) + smooth * soft(real)
-    return jnp.mean(real_term) + jnp.mean(soft(fake))
+    fake_term = (1 - smooth_fake) * soft(fake) + smooth_fake * soft(-fake)
+    return jnp.mean(real_term) + jnp.mean(fake_term)
 
 
 def saturating_gen(real: Logits, fake: FakeLogits) -> Loss:
@@ -64,14 +84,16 @@ def least_squares_disc(
     a: Number = 0.0,
     b: Number = 1.0,
     smooth: Number = 0.0,
+    smooth_fake: Number = 0.0,
 ) -> Loss:
-    """mean (D(x) - b')^2 + mean (D(G(z)) - a)^2, without the paper's half.
+    """mean (D(x) - b')^2 + mean (D(G(z)) - a')^2, without the paper's half.
 
-    Mao et al. 2017 (arXiv:1611.04076), eq. 2 (twice). `a` labels fakes, `b` reals; `smooth` moves the real
-    label towards the fake one, b' = (1-s) b + s a.
+    Mao et al. 2017 (arXiv:1611.04076), eq. 2 (twice). `a` labels fakes, `b` reals. Smoothing moves each label
+    towards the other: b' = (1-s) b + s a with s = `smooth`, a' = (1-t) a + t b with t = `smooth_fake`.
     """
-    label = (1 - smooth) * b + smooth * a
-    return jnp.mean((real - label) ** 2) + jnp.mean((fake - a) ** 2)
+    real_label = (1 - smooth) * b + smooth * a
+    fake_label = (1 - smooth_fake) * a + smooth_fake * b
+    return jnp.mean((real - real_label) ** 2) + jnp.mean((fake - fake_label) ** 2)
 
 
 def least_squares_gen(real: Logits, fake: FakeLogits, c: Number = 1.0) -> Loss:
@@ -108,15 +130,156 @@ def raise_fake_gen(real: Logits, fake: FakeLogits) -> Loss:
     return -jnp.mean(fake)
 
 
-SMOOTH = Pair(gen={}, disc={"smooth": 0.0})
+def relativistic_pairing_disc(real: Logits, fake: Logits) -> Loss:
+    """mean softplus(-(D(x) - D(G(z)))): how sure D is that each real sample is more real than its fake.
+
+    Jolicoeur-Martineau 2018 (arXiv:1807.00734), section 4; Huang et al. 2024 (arXiv:2501.05441), eq. 2.
+    Sample i of one batch is paired with sample i of the other, so the batches must be of one size.
+    """
+    return jnp.mean(jax.nn.softplus(fake - real))
+
+
+def relativistic_pairing_gen(real: Logits, fake: Logits) -> Loss:
+    """mean softplus(-(D(G(z)) - D(x))), the discriminator's loss with the roles swapped.
+
+    Jolicoeur-Martineau 2018 (arXiv:1807.00734), section 4; Huang et al. 2024 (arXiv:2501.05441), eq. 2 (the
+    non-saturating form). Batches of one size, paired as for the discriminator.
+    """
+    return relativistic_pairing_disc(fake, real)
+
+
+def relativistic_average_disc(real: Logits, fake: FakeLogits) -> Loss:
+    """mean softplus(-(D(x) - mean D(G(z)))) + mean softplus(D(G(z)) - mean D(x)), without a half.
+
+    Jolicoeur-Martineau 2018 (arXiv:1807.00734), section 4: each sample against the other batch's mean.
+    """
+    of_real = jax.nn.softplus(jnp.mean(fake) - real)
+    of_fake = jax.nn.softplus(fake - jnp.mean(real))
+    return jnp.mean(of_real) + jnp.mean(of_fake)
+
+
+def relativistic_average_gen(real: Logits, fake: FakeLogits) -> Loss:
+    """mean softplus(D(x) - mean D(G(z))) + mean softplus(-(D(G(z)) - mean D(x))): the roles swapped.
+
+    Jolicoeur-Martineau 2018 (arXiv:1807.00734), section 4.
+    Not a mean over fakes: the first term has their mean inside the softplus.
+    """
+    return relativistic_average_disc(fake, real)
+
+
+def began_disc(real: Logits, fake: FakeLogits, k: Number = 0.0) -> Loss:
+    """mean L(x) - k mean L(G(z)), L = reconstruction error of the autoencoder D.
+
+    Berthelot et al. 2017 (arXiv:1703.10717), section 3.4. `k` in 0..1 is moved by `began_balance`.
+    """
+    return jnp.mean(real) - k * jnp.mean(fake)
+
+
+def energy_margin_disc(real: Logits, fake: FakeLogits, margin: Number = 1.0) -> Loss:
+    """mean E(x) + mean max(0, m - E(G(z))): fakes of an energy above the margin are left alone.
+
+    Zhao et al. 2016 (arXiv:1609.03126), eq. 1.
+    """
+    return jnp.mean(real) + jnp.mean(jax.nn.relu(margin - fake))
+
+
+def lower_fake_gen(real: Logits, fake: FakeLogits) -> Loss:
+    """mean E(G(z)): the generator's side of both energy losses.
+
+    Zhao et al. 2016 (arXiv:1609.03126), eq. 2; Berthelot et al. 2017 (arXiv:1703.10717), section 3.4.
+    """
+    del real
+    return jnp.mean(fake)
+
+
+def began_balance(
+    k: Number, real: Logits, fake: FakeLogits, gamma: Number, rate: Number
+) -> Loss:
+    """The next k: clip(k + rate (gamma mean L(x) - mean L(G(z))), 0, 1), L = reconstruction error [B].
+
+    Berthelot et al. 2017 (arXiv:1703.10717), section 3.4. `gamma` in 0..1 is the ratio of errors to hold (low
+    is sharper, less diverse), `rate` the paper's lambda_k, 0.001 there.
+    """
+    return jnp.clip(k + rate * (gamma * jnp.mean(real) - jnp.mean(fake)), 0.0, 1.0)
+
+
+def began_measure(real: Logits, fake: FakeLogits, gamma: Number) -> Loss:
+    """M = mean L(x) + |gamma mean L(x) - mean L(G(z))|, lower is nearer to convergence.
+
+    Berthelot et al. 2017 (arXiv:1703.10717), section 3.4.1.
+    """
+    error = jnp.mean(real)
+    return error + jnp.abs(gamma * error - jnp.mean(fake))
+
+
+def linear_exp(x: Float[AnyArray, "..."]) -> Float[AnyArray, "..."]:
+    """exp(x) up to x = 20, from there on its tangent e^20 (x - 19): value and slope stay finite in float32."""
+    return jnp.exp(jnp.minimum(x, 20.0)) * (1 + jnp.maximum(x - 20.0, 0.0))
+
+
+def f_gan(
+    activation: Callable[[Any], Any], conjugate: Callable[[Any], Any]
+) -> LossPair:
+    """The losses of an f-GAN from g = `activation` and f* o g = `conjugate`, functions of the logit v.
+
+    disc = -mean g(D(x)) + mean f*(g(D(G(z)))), whose least value, at g(v) = f'(p/q), is minus the divergence
+    D_f(p || q) of the data p from the samples q; gen = -mean f*(g(D(G(z)))), the minimax form. Nowozin et al.
+    2016 (arXiv:1606.00709), eqs. 4-6. The paper's practical variant (section 3.2) raises mean g(D(G(z)))
+    instead. The rows write exp as `linear_exp`, so a density ratio beyond e^20 counts as less than it is.
+    """
+
+    def disc(real: Logits, fake: FakeLogits) -> Loss:
+        return jnp.mean(conjugate(fake)) - jnp.mean(activation(real))
+
+    def gen(real: Logits, fake: FakeLogits) -> Loss:
+        del real
+        return -jnp.mean(conjugate(fake))
+
+    return LossPair(disc, gen)
+
+
+_SMOOTH = {"smooth": 0.0, "smooth_fake": 0.0}
+_CROSS_ENTROPY = Pair(gen={}, disc=_SMOOTH)
+_MARGIN = Pair(gen={}, disc={"margin": 1.0})
 LOSSES: dict[str, LossPair] = {
-    "saturating": LossPair(cross_entropy_disc, saturating_gen, SMOOTH),
-    "non_saturating": LossPair(cross_entropy_disc, non_saturating_gen, SMOOTH),
+    "saturating": LossPair(
+        cross_entropy_disc, saturating_gen, _CROSS_ENTROPY, symmetric=True
+    ),
+    "non_saturating": LossPair(
+        cross_entropy_disc, non_saturating_gen, _CROSS_ENTROPY, symmetric=True
+    ),
     "least_squares": LossPair(
         least_squares_disc,
         least_squares_gen,
-        Pair(gen={"c": 1.0}, disc={"a": 0.0, "b": 1.0, "smooth": 0.0}),
+        Pair(gen={"c": 1.0}, disc={"a": 0.0, "b": 1.0, **_SMOOTH}),
     ),
-    "hinge": LossPair(hinge_disc, raise_fake_gen, Pair(gen={}, disc={"margin": 1.0})),
-    "wasserstein": LossPair(wasserstein_disc, raise_fake_gen),
+    "hinge": LossPair(hinge_disc, raise_fake_gen, _MARGIN, symmetric=True),
+    "wasserstein": LossPair(wasserstein_disc, raise_fake_gen, symmetric=True),
+    "rp": LossPair(relativistic_pairing_disc, relativistic_pairing_gen, symmetric=True),
+    "ra": LossPair(
+        relativistic_average_disc,
+        relativistic_average_gen,
+        separable=False,
+        symmetric=True,
+    ),
+    "began": LossPair(
+        began_disc, lower_fake_gen, Pair(gen={}, disc={"k": 0.0}), energy=True
+    ),
+    "energy_margin": LossPair(energy_margin_disc, lower_fake_gen, _MARGIN, energy=True),
+    # g(v) and f*(g(v)) of each divergence D_f(p || q) = mean over q of f(p/q): Nowozin et al. 2016, tables 2, 6.
+    # f(u) = u log u: g = v, f*(t) = exp(t-1)
+    "f_kl": f_gan(lambda v: v, lambda v: linear_exp(v - 1)),
+    # f(u) = -log u: g = -exp(-v), f*(t) = -1 - log(-t)
+    "f_reverse_kl": f_gan(lambda v: -linear_exp(-v), lambda v: v - 1),
+    # f(u) = (u-1)^2: g = v, f*(t) = t^2/4 + t
+    "f_pearson": f_gan(lambda v: v, lambda v: v**2 / 4 + v),
+    # f(u) = (sqrt u - 1)^2: g = 1 - exp(-v), f*(t) = t / (1-t)
+    "f_hellinger": f_gan(
+        lambda v: 1 - linear_exp(-v), lambda v: linear_exp(v) - 1
+    )._replace(symmetric=True),
+    # f(u) = u log u - (u+1) log((u+1)/2), twice the Jensen-Shannon divergence: g = log 2 - softplus(-v),
+    # f*(t) = -log(2 - exp t); the saturating loss less 2 log 2
+    "f_js": f_gan(
+        lambda v: _LN2 - jax.nn.softplus(-v), lambda v: jax.nn.softplus(v) - _LN2
+    )._replace(symmetric=True),
 }

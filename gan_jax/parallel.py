@@ -14,7 +14,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from gan_jax.step import make_chunk, make_step, resident, streamed
+from gan_jax.chunk import make_chunk, resident, streamed
+from gan_jax.step import make_step
 from gan_jax.types import Batch, Pair, Recipe, UserError
 
 AXIS = "data"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,34 +13,81 @@ from jaxtyping import Array, Float
 
 from gan_jax import checkpoint, config, models
 from gan_jax.images import to_uint8
-from gan_jax.objectives import LATENTS
+from gan_jax.latents import draw_latents, with_class
 from gan_jax.step import init
-from gan_jax.types import AnyArray, Pair, Recipe, Scores, UserError, lookup
+from gan_jax.tricks import pack
+from gan_jax.types import AnyArray, ModelSpec, Pair, Scores, UserError
 
 BATCH = 250  # pictures a call: bounds memory, one compiled shape
+MOST_COLUMNS = 16  # of a grid by class
 
 
-def draw_latents(recipe: Recipe, key: Any, n: int) -> Float[AnyArray, "n latent"]:
-    """Latent vectors float32 [n, latent_dim] from the recipe's distribution."""
-    draw = lookup("model.latent_dist", LATENTS, recipe.model.latent_dist)
-    return draw(key, (n, recipe.model.latent_dim))
+class Fed(NamedTuple):
+    """What a generator is fed: z [n, latent_dim], label int32 [n] or None, and the columns of its grid (0: square)."""
+
+    z: Any
+    label: Any = None
+    columns: int = 0
+
+
+def classes_of(spec: ModelSpec) -> int:
+    """How many classes a generator can be asked for: labels that it is told, or InfoGAN's first code; 0: none."""
+    if spec.condition != "none":
+        return spec.classes
+    return spec.codes[1] if spec.codes[0] else 0
+
+
+def of_class(spec: ModelSpec, z: Any, label: Any) -> Fed:
+    """Latents [n, latent_dim] asked for the classes `label`, an int or int [n]."""
+    label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (len(z),))
+    if spec.condition != "none":
+        return Fed(z, label)
+    return Fed(with_class(spec, z, label), None)
+
+
+def by_class(spec: ModelSpec, z: Any) -> Fed:
+    """Each latent once for each class (at most 16): a grid with a row for a latent and a column for a class."""
+    columns = min(classes_of(spec), MOST_COLUMNS)
+    label = jnp.tile(jnp.arange(columns), len(z))
+    return of_class(spec, jnp.repeat(z, columns, axis=0), label)._replace(
+        columns=columns
+    )
+
+
+def draw(spec: ModelSpec, key: Any, n: int) -> Fed:
+    """n latents, with classes drawn uniformly where the generator is told any."""
+    z = draw_latents(spec, key, n)
+    if spec.condition == "none":
+        return Fed(z)
+    label = jax.random.randint(jax.random.fold_in(key, 3), (n,), 0, spec.classes)
+    return Fed(z, label)
+
+
+def showcase(spec: ModelSpec, key: Any, n: int) -> Fed:
+    """What the pictures during training show: n latents, or some latents by class."""
+    columns = min(classes_of(spec), MOST_COLUMNS)
+    if not columns:
+        return Fed(draw_latents(spec, key, n))
+    return by_class(spec, draw_latents(spec, key, max(1, n // columns)))
 
 
 def make_sampler(nets: Pair) -> Callable[..., np.ndarray]:
-    """sampler(weights {"params", "vars"}, hyper, z [n, latent_dim]) -> float32 [n, ...] by running statistics."""
+    """sampler(weights {"params", "vars"}, hyper, Fed) -> float32 [n, ...] by running statistics."""
 
     @jax.jit
-    def call(weights: Any, hyper: Any, z: Any) -> Any:
+    def call(weights: Any, hyper: Any, fed: Any) -> Any:
         params, vars = weights["params"], weights["vars"]
-        return nets.gen.apply(params, vars, hyper, z, train=False)[0]
+        return nets.gen.apply(params, vars, hyper, *fed, train=False)[0]
 
-    def sampler(weights: Any, hyper: Any, z: Any) -> np.ndarray:
-        n = len(z)
+    def sampler(weights: Any, hyper: Any, fed: Fed) -> np.ndarray:
+        n = len(fed.z)
         size = min(n, BATCH)
-        padded = np.resize(np.asarray(z), (-(-n // size) * size, *z.shape[1:]))
+        inputs = [np.asarray(x) for x in fed[:2] if x is not None]
+        room = -(-n // size) * size
+        padded = [np.resize(x, (room, *x.shape[1:])) for x in inputs]
         parts = [
-            np.asarray(call(weights, hyper, padded[i : i + size]))
-            for i in range(0, len(padded), size)
+            np.asarray(call(weights, hyper, [x[i : i + size] for x in padded]))
+            for i in range(0, room, size)
         ]
         return np.concatenate(parts)[:n]
 
@@ -128,7 +175,8 @@ class Run:
         self.config.update(record["config"])
         self.workdir = folder
         self.labels = tuple(record["data"]["label_names"])
-        self.recipe = config.recipe_of(self.config, tuple(record["data"]["shape"]))
+        shape = tuple(record["data"]["shape"])
+        self.recipe = config.recipe_of(self.config, shape, len(self.labels))
         self._nets = models.build(self.recipe.model)
         target = jax.eval_shape(
             partial(init, self.recipe, self._nets, config.hyper_of(self.config)), 0
@@ -146,23 +194,49 @@ class Run:
 
     def latents(self, n: int, seed: int = 0) -> Float[AnyArray, "n latent"]:
         """n latent vectors [n, latent_dim] that depend on the seed only."""
-        return draw_latents(self.recipe, jax.random.key(seed), n)
+        return draw_latents(self.recipe.model, jax.random.key(seed), n)
 
-    def generator(self, params: Any, z: Any) -> np.ndarray:
-        """Pictures float32 [n, H, W, C] in -1..1 (points [n, D]) of latents z, with weights like `self.params`."""
-        return self._sampler(params, self.hyper, z)
+    def feed(self, z: Any, seed: int = 0, label: Any = None) -> Fed:
+        """Latents with their classes: `label` (an int or int [n]), or drawn from the seed where G is told any.
 
-    def sample(self, n: int, seed: int = 0, label: int | None = None) -> np.ndarray:
-        """n pictures uint8 [n, H, W, C], or points float32 [n, D], that depend on the seed only."""
-        if label is not None:
+        Raises UserError for a label that the run has not.
+        """
+        spec = self.recipe.model
+        classes = classes_of(spec)
+        if label is None:
+            return draw(spec, jax.random.key(seed), len(z))._replace(z=z)
+        if not classes:
             raise UserError("this run was trained without labels: leave label out")
-        return finished(self.generator(self.params, self.latents(n, seed)))
+        wrong = [x for x in np.ravel(label) if not 0 <= x < classes]
+        if wrong:
+            names = f" ({', '.join(self.labels)})" if spec.condition != "none" else ""
+            raise UserError(
+                f"label {wrong[0]}: this run has classes 0 to {classes - 1}{names}"
+            )
+        return of_class(spec, z, label)
 
-    def discriminator(self, x: Any) -> Scores:
-        """Scores of pictures float32 [n, H, W, C] in -1..1 by the trained discriminator."""
-        disc, x = self._disc, jnp.asarray(x)
+    def generator(self, params: Any, z: Any, label: Any = None) -> np.ndarray:
+        """Pictures float32 [n, H, W, C] in -1..1 (points [n, D]) of latents z, with weights like `self.params`.
+
+        label: classes of a conditional run, an int or int [n]; None: drawn as by seed 0.
+        """
+        return self._sampler(params, self.hyper, self.feed(z, 0, label))
+
+    def sample(self, n: int, seed: int = 0, label: Any = None) -> np.ndarray:
+        """n pictures uint8 [n, H, W, C], or points float32 [n, D], that depend on seed and label only."""
+        fed = self.feed(self.latents(n, seed), seed, label)
+        return self.pictures(fed)
+
+    def pictures(self, fed: Fed) -> np.ndarray:
+        """What the generator makes of `fed`, as `sample` gives it."""
+        return finished(self._sampler(self.params, self.hyper, fed))
+
+    def discriminator(self, x: Any, label: Any = None) -> Scores:
+        """Scores of pictures float32 [n, H, W, C] in -1..1 by the trained discriminator (packed as it was)."""
+        disc, x = self._disc, pack(jnp.asarray(x), self.recipe.packing)
+        told = [] if self.recipe.model.condition == "none" else [jnp.asarray(label)]
         apply = self._nets.disc.apply
-        return apply(disc.params, disc.vars, self.hyper, x, train=False)[0]
+        return apply(disc.params, disc.vars, self.hyper, x, *told, train=False)[0]
 
 
 def load(workdir: str | Path, which: str = "ema", step: int | None = None) -> Run:

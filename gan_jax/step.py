@@ -11,44 +11,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from gan_jax.objectives import OBJECTIVES, Context
-from gan_jax.types import (
-    Batch,
-    Hyper,
-    Metrics,
-    Pair,
-    Player,
-    Recipe,
-    TrainState,
-    lookup,
-)
+from gan_jax.judging import Context
+from gan_jax.tricks import scheduled
+from gan_jax.turns import Turns, bind, optimizers
+from gan_jax.types import Batch, Hyper, Metrics, Pair, Player, Recipe, TrainState
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 FIXED_NOISE = (
     2**32 - 1
 )  # folded into the key for the pictures: no step ever has this number
-
-# Each takes the numbers of `hyper["optim"][player]`, which may be traced. The structure of an optimizer's
-# state is fixed by its name (momentum is always carried), so that a sweep over any number is one program.
-OPTIMIZERS: dict[str, Callable[[Hyper], optax.GradientTransformation]] = {
-    "adam": lambda n: optax.adam(n["lr"], b1=n["b1"], b2=n["b2"], eps=n["eps"]),
-    "adamw": lambda n: optax.adamw(
-        n["lr"], b1=n["b1"], b2=n["b2"], eps=n["eps"], weight_decay=n["weight_decay"]
-    ),
-    "rmsprop": lambda n: optax.rmsprop(
-        n["lr"], decay=n["b2"], eps=n["eps"], momentum=n["momentum"]
-    ),
-    "sgd": lambda n: optax.sgd(n["lr"], momentum=n["momentum"]),
-}
-
-
-def optimizers(recipe: Recipe, hyper: Hyper) -> Pair:
-    """The Pair of optax transformations with this state's numbers."""
-    kinds = [lookup("optimizer", OPTIMIZERS, name) for name in recipe.optim]
-    numbers = hyper["optim"]
-    return Pair(kinds[0](numbers["gen"]), kinds[1](numbers["disc"]))
 
 
 def init(recipe: Recipe, nets: Pair, hyper: Hyper, seed: Any) -> TrainState:
@@ -56,10 +28,8 @@ def init(recipe: Recipe, nets: Pair, hyper: Hyper, seed: Any) -> TrainState:
     key = jax.random.key(seed)
     gen_key, disc_key = jax.random.split(jax.random.fold_in(key, FIXED_NOISE - 1))
     hyper = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), hyper)
-    z = jnp.zeros((2, recipe.model.latent_dim))
-    x = jnp.zeros((2, *recipe.model.image_shape))
-    gen = nets.gen.init(gen_key, hyper, z)
-    disc = nets.disc.init(disc_key, hyper, x)
+    objective = bind(recipe, nets)
+    gen, disc = objective.init(gen_key, disc_key, hyper)
     tx = optimizers(recipe, hyper)
     state = TrainState(
         step=jnp.int32(0),
@@ -69,7 +39,7 @@ def init(recipe: Recipe, nets: Pair, hyper: Hyper, seed: Any) -> TrainState:
         ),
         ema={"params": gen[0], "vars": gen[1]},
         hyper=hyper,
-        memory={},
+        memory=objective.memory(Pair(gen[0], disc[0])),
         halted=jnp.bool_(False),
     )
     # copies: the average starts as an alias of the parameters, and an aliased buffer cannot be donated
@@ -99,69 +69,6 @@ def average(ema: Any, new: Any, decay: Any, step: Any) -> Any:
     return jax.tree.map(lambda a, b: decay * a + (1 - decay) * b, ema, new)
 
 
-def both(real: Any, fake: Any) -> Any:
-    """Train the discriminator on both sides of its loss."""
-    return real, fake
-
-
-def only_real(real: Any, fake: Any) -> Any:
-    """Train it on the real side alone."""
-    return real, jax.lax.stop_gradient(fake)
-
-
-def only_fake(real: Any, fake: Any) -> Any:
-    """Train it on the fake side alone."""
-    return jax.lax.stop_gradient(real), fake
-
-
-def make_turns(recipe: Recipe, nets: Pair, axis: str | None) -> tuple[Any, Any, Any]:
-    """The three moves of a step: imagine (a generator forward kept open), disc_turn, gen_turn."""
-    objective = lookup("objective", OBJECTIVES, recipe.objective)(recipe, nets)
-    halves = (only_real, only_fake) if recipe.disc_split else (both,)
-    mean = (lambda tree: jax.lax.pmean(tree, axis)) if axis else (lambda tree: tree)
-
-    def imagine(gen: Player, context: Context) -> tuple[Any, Any, Any]:
-        """Fakes of fresh noise, the pull-back of a gradient on them to `gen.params`, the new statistics."""
-        noise_key, net_key = jax.random.split(context.key)
-        z = objective.inputs(noise_key, context.batch)
-
-        def forward(params: Any) -> Any:
-            return objective.generate(params, gen.vars, context.hyper, z, net_key)
-
-        return jax.vjp(forward, gen.params, has_aux=True)
-
-    def move(player: Player, grads: Any, vars: Any, tx: Any) -> Player:
-        updates, opt = tx.update(grads, player.opt, player.params)
-        return Player(optax.apply_updates(player.params, updates), mean(vars), opt)
-
-    def disc_turn(disc: Player, context: Context, fake: Any) -> tuple[Player, Metrics]:
-        tx = optimizers(recipe, context.hyper).disc
-        metrics = {}
-        for detach in halves:
-            gradient = jax.grad(objective.disc_loss, has_aux=True)
-            grads, (vars, metrics) = gradient(
-                disc.params, disc.vars, context, fake, detach
-            )
-            grads = mean(grads)
-            disc = move(disc, grads, vars, tx)
-            metrics = {**metrics, "grad/disc": optax.tree.norm(grads)}
-        return disc, metrics
-
-    def gen_turn(players: Pair, context: Context, imagined: Any) -> Any:
-        fake, pull_back, vars = imagined
-
-        def loss(fake: Any) -> Any:
-            return objective.gen_loss(players.disc, context, fake)
-
-        on_fake, metrics = jax.grad(loss, has_aux=True)(fake)
-        grads = mean(pull_back(on_fake)[0])
-        tx = optimizers(recipe, context.hyper).gen
-        gen = move(players.gen, grads, vars, tx)
-        return gen, {**metrics, "grad/gen": optax.tree.norm(grads)}
-
-    return imagine, disc_turn, gen_turn
-
-
 def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
     """The pure step of a recipe. With `axis`, gradients and statistics are averaged over that mapped axis.
 
@@ -169,7 +76,7 @@ def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
     "loss/gen", "disc/real", "disc/fake", "disc/accuracy", "grad/disc", "grad/gen", "penalty/...", and
     "logits/real", "logits/fake" [B], all of the last update of each player.
     """
-    imagine, disc_turn, gen_turn = make_turns(recipe, nets, axis)
+    turns = Turns(recipe, nets, axis)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
@@ -177,39 +84,44 @@ def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis))
         flip_key, disc_key, gen_key = jax.random.split(key, 3)
         batch = prepare(batch, recipe.flip, flip_key)
+        hyper = scheduled(recipe.schedules, state.hyper, state.step)
 
-        def context(key: Any, i: Any, batch: Batch) -> tuple[Context, Context]:
+        def contexts(key: Any, i: Any, batch: Batch, memory: Any) -> tuple[Any, Any]:
             first, second = jax.random.split(jax.random.fold_in(key, i))
-            make = (batch, state.hyper, state.step)
+            make = (batch, hyper, memory, state.step)
             return Context(*make, first), Context(*make, second)
 
-        def one_disc(disc: Player, i: Any) -> Any:
+        def one_disc(carry: Any, i: Any) -> Any:
+            disc, memory = carry
             real = jax.tree.map(lambda x: x[i], batch)
-            dream, judge = context(disc_key, i, real)
-            imagined = imagine(state.players.gen, dream)
-            return *disc_turn(disc, judge, imagined[0]), imagined
+            dream, judge = contexts(disc_key, i, real, memory)
+            imagined = turns.imagine(state.players.gen, dream)
+            disc, memory, metrics = turns.disc_turn(disc, judge, imagined[0])
+            return (disc, memory), metrics, imagined
 
-        disc = state.players.disc
+        carry = (state.players.disc, state.memory)
         if recipe.n_disc > 1:
-            disc = jax.lax.fori_loop(
-                0, recipe.n_disc - 1, lambda i, d: one_disc(d, i)[0], disc
+            carry = jax.lax.fori_loop(
+                0, recipe.n_disc - 1, lambda i, c: one_disc(c, i)[0], carry
             )
-        disc, metrics, imagined = one_disc(disc, recipe.n_disc - 1)
-
+        (disc, memory), metrics, imagined = one_disc(carry, recipe.n_disc - 1)
         last = jax.tree.map(lambda x: x[-1], batch)
 
-        def one_gen(gen: Player, i: Any, imagined: Any = None) -> Any:
-            dream, judge = context(gen_key, i, last)
-            return gen_turn(Pair(gen, disc), judge, imagined or imagine(gen, dream))
+        def one_gen(carry: Any, i: Any, imagined: Any = None) -> Any:
+            gen, memory, _ = carry
+            dream, judge = contexts(gen_key, i, last, memory)
+            imagined = imagined or turns.imagine(gen, dream)
+            return turns.gen_turn(Pair(gen, disc), judge, imagined)
 
         shared = imagined if recipe.share_noise else None
-        gen, gen_metrics = one_gen(state.players.gen, 0, shared)
+        moved = one_gen((state.players.gen, memory, None), 0, shared)
         if recipe.n_gen > 1:
-            gen, gen_metrics = jax.lax.fori_loop(
-                1, recipe.n_gen, lambda i, c: one_gen(c[0], i), (gen, gen_metrics)
+            moved = jax.lax.fori_loop(
+                1, recipe.n_gen, lambda i, c: one_gen(c, i), moved
             )
+        gen, memory, gen_metrics = moved
         metrics = gathered({**metrics, **gen_metrics}, axis)
-        return settle(state, Pair(gen, disc), metrics), metrics
+        return settle(state, Pair(gen, disc), memory, metrics), metrics
 
     return step
 
@@ -226,7 +138,9 @@ def gathered(metrics: Metrics, axis: str | None) -> Metrics:
     }
 
 
-def settle(state: TrainState, players: Pair, metrics: Metrics) -> TrainState:
+def settle(
+    state: TrainState, players: Pair, memory: dict[str, Any], metrics: Metrics
+) -> TrainState:
     """The state after the players moved, or the old one, halted, if anything is not finite."""
     gen = players.gen
     ema = average(
@@ -236,7 +150,7 @@ def settle(state: TrainState, players: Pair, metrics: Metrics) -> TrainState:
         state.step,
     )
     good = all_finite([p.params for p in players] + [p.vars for p in players])
-    good &= all_finite(metrics)
+    good &= all_finite([memory, metrics])
     go = good & ~state.halted
 
     def choose(new: Any, old: Any) -> Any:
@@ -248,40 +162,6 @@ def settle(state: TrainState, players: Pair, metrics: Metrics) -> TrainState:
         players=choose(players, state.players),
         ema=choose(ema, state.ema),
         hyper=state.hyper,
-        memory=state.memory,
+        memory=choose(memory, state.memory),
         halted=state.halted | ~good,
     )
-
-
-def streamed(feed: Batch, i: Any) -> Batch:
-    """Step i's batch of a feed that holds the chunk's pictures [K, n_disc, B, ...]."""
-    return jax.tree.map(lambda x: x[i], feed)
-
-
-def resident(feed: tuple[Batch, Any], i: Any) -> Batch:
-    """Step i's batch of a feed that is (the whole set [N, ...], indices int32 [K, n_disc, B])."""
-    table, indices = feed
-    return jax.tree.map(lambda x: x[indices[i]], table)
-
-
-def make_chunk(step: Step, take: Callable[[Any, Any], Batch]) -> Callable[..., Any]:
-    """chunk(state, feed, n) -> (state, metrics of the last step that ran); n <= K is traced.
-
-    One executable serves any n, so cadences and interruptions never change a byte. After a halt the
-    remaining steps change nothing and the metrics stay those of the step that halted.
-    """
-
-    def chunk(state: TrainState, feed: Any, n: Any) -> tuple[TrainState, Metrics]:
-        def body(i: Any, carry: Any) -> Any:
-            state, metrics = carry
-            after, new = step(state, take(feed, i))
-            kept = jax.tree.map(
-                lambda a, b: jnp.where(state.halted, a, b), metrics, new
-            )
-            return after, kept
-
-        shapes = jax.eval_shape(lambda: step(state, take(feed, 0))[1])
-        empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        return jax.lax.fori_loop(0, n, body, (state, empty))
-
-    return chunk

@@ -133,14 +133,26 @@ class Recipe:
     objective: str = "noise_to_image"
     loss: str = "non_saturating"
     optim: Pair = Pair("adam", "adam")
+    clip: Pair = Pair(False, False)  # whether gradients are cut at a norm
     penalties: tuple[str, ...] = ()
-    tricks: tuple[str, ...] = ()
+    regularisers: tuple[str, ...] = ()
+    penalty_every: int = (
+        1  # penalties on the critic in every k-th iteration, k times as strong
+    )
+    tricks: tuple[str, ...] = ()  # the numbers of config.trick that are present
+    feature_matching: str = "l2_of_means"
+    schedules: tuple[tuple[str, str], ...] = ()  # (field, kind)
+    augment: tuple[str, ...] = ()
+    adaptive: bool = False  # the augmentation's probability is controlled (ADA)
     batch_size: int = 64
     n_disc: int = 1
     n_gen: int = 1
+    packing: int = 1  # samples that D judges as one
     flip: bool = False
     share_noise: bool = True
     disc_split: bool = False
+    joint_batch: bool = False  # D judges real and fake in one pass
+    role_swap: bool = False  # D learns to say fake
 
 
 def lookup(kind: str, table: Mapping[str, Any], name: str, own: bool = True) -> Any:

@@ -30,7 +30,7 @@ def test_the_defaults_are_valid():
     [
         ("loss", "hing", "did you mean 'hinge'"),
         ("model.name", "dcgn", "did you mean 'dcgan'"),
-        ("optim.gen.name", "adm", "choices: adam, adamw, rmsprop, sgd"),
+        ("optim.gen.name", "adm", "choices: adam, adamw, adabelief, lion"),
         ("data.source", "emojis", "did you mean 'emoji'"),
         ("optim.gen.lr", -1e-3, "must be >= 0"),
         ("optim.gen.lr", float("nan"), "must be finite"),

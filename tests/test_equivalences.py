@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.step import init, make_chunk, resident, streamed
+from gan_jax.chunk import make_chunk, resident, streamed
+from gan_jax.step import init
 from gan_jax.types import Batch
 from tests.recipes import bits, close, parts, pictures, start, tiny
 

@@ -9,17 +9,18 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
     {"types", "files", "lock", "progress", "version"},
-    {"losses", "penalties", "tricks", "models"},
-    {"objectives"},
-    {"step"},
-    {"parallel", "fields", "config", "checkpoint", "images", "record", "data"},
+    {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
+    {"auxiliary", "judging", "objectives"},
+    {"turns", "step", "chunk"},
+    {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
+    | {"data", "eval"},
     {"job", "sampling", "loop", "train"},
     {"cli", "__init__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 ROOMS = {  # outside package -> where in gan_jax it may be imported
     "flax": {"models"},
-    "optax": {"step"},
+    "optax": {"turns", "eval"},
     "orbax": {"checkpoint"},
     "tensorflow_datasets": {"data"},
     "PIL": {"data", "images"},

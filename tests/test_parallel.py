@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from gan_jax.chunk import make_chunk, streamed
 from gan_jax.parallel import AXIS, PARALLEL, check_batch
-from gan_jax.step import init, make_chunk, make_step, streamed
+from gan_jax.step import init, make_step
 from gan_jax.types import Batch, UserError
 from tests.recipes import bits, close, parts, pictures, tiny
 

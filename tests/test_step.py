@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan_jax.chunk import make_chunk, streamed
 from gan_jax.config import flatten
-from gan_jax.step import FIXED_NOISE, OPTIMIZERS, average, make_chunk, prepare, streamed
+from gan_jax.step import FIXED_NOISE, average, prepare
+from gan_jax.turns import OPTIMIZERS
 from gan_jax.types import Batch
 from tests.recipes import bits, close, pictures, start, tiny
 
