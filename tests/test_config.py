@@ -131,7 +131,9 @@ def test_a_switch_is_structure_at_zero_only(name):
     def recipe(value):
         return config.recipe_of(changed(name, value), (28, 28, 1))
 
-    assert recipe(0.1) == recipe(0.2) != recipe(0.0)
+    kind = type(FIELDS[name].default)  # counts are whole numbers
+    small, large = (kind(x) for x in ((1, 2) if kind is int else (0.1, 0.2)))
+    assert recipe(small) == recipe(large) != recipe(kind(0))
 
 
 STRUCTURE = {
