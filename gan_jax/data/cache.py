@@ -14,6 +14,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from gan_jax.data.spec import DataError, Dataset, DataSpec, hasher
 
 FORMAT = 1  # of the entry; raise it when the same source would give other pixels
 BLOCK = 512  # pictures in flight: bounds the memory, whatever the size of the set
+PART = 16  # pictures for a thread at a time: handing over takes longer than a small picture
 NAMED = 5  # unreadable pictures that a message names
 STALE_S = 24 * 3600.0  # an unfinished entry this old belongs to a run that was killed
 
@@ -46,15 +48,10 @@ def load_or_decode(pictures: Pictures, spec: DataSpec) -> Dataset:
         raise DataError(
             f"data source {spec.source!r} holds no pictures (JPEG, PNG or WebP files)"
         )
-    what = json.dumps([FORMAT, pictures.key, spec.split, spec.crop, spec.resolution])
-    slug = re.sub(r"[^A-Za-z0-9]+", "_", spec.source).strip("_")[-40:]
-    entry = (
-        root(spec.cache_dir)
-        / f"{slug}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
-    )
-    found = _open(entry, pictures, spec.source)
+    found = find(pictures.key, pictures.fingerprint, spec)
     if found is not None:
         return found
+    entry = _entry(pictures.key, spec)
     try:
         _write(entry, pictures, spec)
     except OSError as error:
@@ -62,7 +59,7 @@ def load_or_decode(pictures: Pictures, spec: DataSpec) -> Dataset:
             f"cannot write decoded pictures to {entry.parent}: {error}; "
             "choose another folder with --config.data.cache_dir=DIR or $GAN_JAX_CACHE"
         ) from error
-    found = _open(entry, pictures, spec.source)
+    found = find(pictures.key, pictures.fingerprint, spec)
     if found is None:
         raise DataError(
             f"{entry} was changed while it was written; run the same command again"
@@ -70,14 +67,23 @@ def load_or_decode(pictures: Pictures, spec: DataSpec) -> Dataset:
     return found
 
 
-def _open(entry: Path, pictures: Pictures, name: str) -> Dataset | None:
+def find(key: str, fingerprint: str, spec: DataSpec) -> Dataset | None:
+    """Return what the cache holds of these pictures (`Pictures.key`, `.fingerprint`), None if it must be decoded."""
+    return _open(_entry(key, spec), fingerprint, spec.source)
+
+
+def _entry(key: str, spec: DataSpec) -> Path:
+    what = json.dumps([FORMAT, key, spec.split, spec.crop, spec.resolution])
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", spec.source).strip("_")[-40:]
+    code = hashlib.sha256(what.encode()).hexdigest()[:16]
+    return root(spec.cache_dir) / f"{slug}-{code}"
+
+
+def _open(entry: Path, fingerprint: str, name: str) -> Dataset | None:
     """Return the entry's data, or None where there is none, it is damaged or the source has changed."""
     try:
         manifest = json.loads((entry / "manifest.json").read_text())
-        if (
-            manifest["format"] != FORMAT
-            or manifest["fingerprint"] != pictures.fingerprint
-        ):
+        if manifest["format"] != FORMAT or manifest["fingerprint"] != fingerprint:
             return None
         images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = (
@@ -114,7 +120,7 @@ def _write(entry: Path, pictures: Pictures, spec: DataSpec) -> None:
 
 def _publish(part: Path, entry: Path, pictures: Pictures) -> None:
     """Rename the finished folder; another process may have finished the same work a moment ago."""
-    if _open(entry, pictures, "") is not None:
+    if _open(entry, pictures.fingerprint, "") is not None:
         return
     if entry.exists():
         old = part.with_name(f"{part.name}.old")
@@ -123,7 +129,7 @@ def _publish(part: Path, entry: Path, pictures: Pictures) -> None:
     try:
         os.rename(part, entry)
     except OSError:
-        if _open(entry, pictures, "") is None:
+        if _open(entry, pictures.fingerprint, "") is None:
             raise
 
 
@@ -205,6 +211,9 @@ class _Pool:
             ) as error:  # a damaged file can make a decoder raise nearly anything
                 return error
 
+        def attempts(part: range) -> list[Any]:
+            return [attempt(i) for i in part]
+
         total = len(self.pictures.names)
         # disable=None: no bar where stderr is not a terminal
         with tqdm(
@@ -212,7 +221,8 @@ class _Pool:
         ) as bar:
             for begin in range(0, total, BLOCK):
                 block = range(begin, min(begin + BLOCK, total))
-                results = list(self.threads.map(attempt, block))
+                parts = [block[i : i + PART] for i in range(0, len(block), PART)]
+                results = list(chain(*self.threads.map(attempts, parts)))
                 self._refuse_bad(begin, results)
                 yield from results
                 bar.update(len(results))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gan_jax.data import archives, shipped, tfds, toy
+from gan_jax.data import archives, cifar, idx, npz, shipped, stacked, tfds, toy
 from gan_jax.data.spec import DataError, Dataset, DataSpec
 from gan_jax.types import lookup
 
@@ -105,6 +105,31 @@ SOURCES: dict[str, Source] = {
         "NAME",
         available=tfds.available,
     ),
+    "idx": Source(
+        idx.load,
+        "MNIST-format files: train-images-idx3-ubyte(.gz), ...",
+        "DIR",
+        _is_dir,
+    ),
+    "npz": Source(
+        npz.load,
+        "images uint8 [N, H, W, C] or points float32 [N, D], labels if any",
+        "FILE",
+        _is_file,
+    ),
+    "cifar10": Source(
+        cifar.load,
+        "60,000 colour pictures, 32 px, 10 classes; your own cifar-10-python.tar.gz or its folder",
+        "DIR",
+        cifar.available,
+    ),
+    "stacked_mnist": Source(
+        stacked.load, "60,000 triples of mnist_5k as RGB, 28 px, 1,000 modes"
+    ),
+    "stacked_digits": Source(
+        stacked.load, "60,000 triples of digits as RGB, 8 px, 1,000 modes"
+    ),
     "ring": Source(toy.load, "points of 8 modes on a circle of radius 1"),
     "grid": Source(toy.load, "points of 25 modes on a 5 x 5 grid"),
+    "swiss_roll": Source(toy.load_swiss_roll, "points of a Swiss roll, no labels"),
 }

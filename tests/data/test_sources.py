@@ -18,8 +18,12 @@ def wrong(spec):
 def test_plain_sources_need_nothing(source):
     data = load(DataSpec(source=source))
     assert available(source) and data.name == source and SOURCES[source].help
-    assert data.labels.max() + 1 == len(data.label_names) and len(data.digest) == 64
-    assert not data.images.flags.writeable and not data.labels.flags.writeable
+    assert len(data.digest) == 64 and not data.images.flags.writeable
+    if source == "swiss_roll":
+        assert data.labels is None and data.label_names == ()
+    else:
+        assert data.labels.max() + 1 == len(data.label_names)
+        assert not data.labels.flags.writeable
 
 
 def test_unknown_names():
@@ -63,3 +67,8 @@ def test_availability_of_paths(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"")
     assert available(f"folder:{tmp_path}") and not available(f"folder:{tmp_path}/none")
     assert available(f"zip:{tmp_path}/x.zip") and not available(f"zip:{tmp_path}")
+    assert available(f"npz:{tmp_path}/x.zip") and not available(f"npz:{tmp_path}")
+    assert available(f"idx:{tmp_path}") and not available(f"idx:{tmp_path}/none")
+    for place in (tmp_path, tmp_path / "x.zip"):
+        assert available(f"cifar10:{place}")
+    assert not available(f"cifar10:{tmp_path}/none")

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
+from sklearn.datasets import make_swiss_roll
 
 from gan_jax.data import DataError, DataSpec, load, toy
 
@@ -34,14 +36,40 @@ def test_centres_by_hand():
 
 
 def test_always_the_same_and_read_only():
-    first, second = load(DataSpec(source="ring")), load(DataSpec(source="ring"))
-    assert first.digest == second.digest != load(DataSpec(source="grid")).digest
+    names = ("ring", "grid", "swiss_roll")
+    digests = [load(DataSpec(source=name)).digest for name in names]
+    first = load(DataSpec(source="ring"))
+    assert [load(DataSpec(source=name)).digest for name in names] == digests
+    assert len(set(digests)) == 3
     with pytest.raises(ValueError, match="read-only"):
         first.images[0] = 0
 
 
+def test_swiss_roll_is_scikit_learns():
+    """Moments of (t cos t, t sin t) for t uniform in 1.5 pi..4.5 pi by quadrature, and of scikit-learn's own roll."""
+    points = load(DataSpec(source="swiss_roll")).images.astype(np.float64) * 7.5
+    assert points.shape == (100_000, 2)
+    t = np.pi * (1.5 + 3 * (np.arange(1_000_000) + 0.5) / 1_000_000)
+    exact = np.stack([t * np.cos(t), t * np.sin(t)])
+    error = exact.std(1) / np.sqrt(len(points))
+    assert (np.abs(points.mean(0) - exact.mean(1)) < 5 * error).all()
+    np.testing.assert_allclose(
+        np.cov(points.T), np.cov(exact) + 0.25**2 * np.eye(2), atol=1.0
+    )
+    theirs, _ = make_swiss_roll(100_000, noise=0.25, random_state=0)
+    for ours, other in zip(points.T, theirs[:, [0, 2]].T, strict=True):
+        # Kolmogorov-Smirnov: 1e-7 of equal distributions are this far apart
+        assert ks_2samp(ours, other).pvalue > 1e-7
+    # the distance to the spiral's own radius is the noise: neither sharp nor wide
+    radius = np.hypot(*points.T)
+    turns = np.round((radius - np.arctan2(points[:, 1], points[:, 0])) / (2 * np.pi))
+    off = radius - np.arctan2(points[:, 1], points[:, 0]) - 2 * np.pi * turns
+    np.testing.assert_allclose(off.std(), 0.25, rtol=0.05)
+
+
 def test_points_have_no_resolution_and_no_test_split():
-    with pytest.raises(DataError, match="has points, not pictures.*data.resolution=0"):
-        load(DataSpec(source="ring", resolution=64))
+    for source in ("ring", "swiss_roll"):
+        with pytest.raises(DataError, match="points, not pictures.*data.resolution=0"):
+            load(DataSpec(source=source, resolution=64))
     with pytest.raises(DataError, match="no split 'test'; choices: train"):
         load(DataSpec(source="grid", split="test"))
