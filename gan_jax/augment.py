@@ -67,8 +67,8 @@ def cutout(x: Pictures, key: Any) -> Same:
 def ada(x: Pictures, p: Number, key: Any) -> Same:
     """The "bgc" set of adaptive augmentation: blits, geometry, then colour, each with probability p.
 
-    Karras et al. 2020 (arXiv:2006.06676), appendix B, steps 1 to 13 of its listing, without image-space filters
-    and corruptions. Every transform is drawn for each sample by itself; the geometric ones are one matrix and
+    Karras et al. 2020 (arXiv:2006.06676), appendix B and the authors' code, without image-space filters and
+    corruptions. Every transform is drawn for each sample by itself; the geometric ones are one matrix and
     one resampling, the colour ones another matrix. The authors resample through wavelet filters at twice the
     resolution; here it is bilinear with reflected borders, which costs a slight blur where a sample is moved by
     fractions of a pixel (never by flips, quarter turns or whole shifts) and some aliasing where it shrinks.
@@ -80,17 +80,17 @@ def ada(x: Pictures, p: Number, key: Any) -> Same:
             "leave 'ada' out, or convert the data to grey or RGB"
         )
     place_key, paint_key = jax.random.split(key)
-    moved, matrices = _placements(p, place_key, x.shape)
-    x = jnp.where(moved[:, None, None, None], warp(x, matrices), x)
+    # colour is applied first, which is the same up to rounding: it commutes with a weighted mean of pixels
     painted, mix, offset = _paints(p, paint_key, x.shape)
-    offset = offset[:, None, None]
     colours = _channels(x)
     mixed = [
-        sum(m * c for m, c in zip(row, colours, strict=True)) + offset
+        sum(m * c for m, c in zip(row, colours, strict=True)) + offset[:, None, None]
         for row in jnp.moveaxis(mix, 0, 2)[..., None, None]
     ]
     mixed = jnp.stack(mixed, axis=3).astype(x.dtype)
-    return jnp.where(painted[:, None, None, None], mixed, x)
+    x = jnp.where(painted[:, None, None, None], mixed, x)
+    moved, matrices = _placements(p, place_key, x.shape)
+    return jnp.where(moved[:, None, None, None], warp(x, matrices), x)
 
 
 def warp(x: Pictures, matrices: Float[AnyArray, "B 3 3"]) -> Same:
@@ -219,7 +219,9 @@ def _placements(p: Number, key: Any, shape: tuple[int, ...]) -> tuple[Array, Arr
 
 
 def _placement(
-    flat: Float[Array, "5 2"], bell: Float[Array, "3 2"], sides: Float[Array, "2"]
+    flat: Float[AnyArray, "5 2"],
+    bell: Float[AnyArray, "3 2"],
+    sides: Float[AnyArray, "2"],
 ) -> Float[Array, "3 3"]:
     """One sample's map from places in the result to places in the picture."""
     zoom = jnp.exp2(-0.2 * bell[0, 0])
