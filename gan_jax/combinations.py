@@ -96,9 +96,12 @@ def one_batch(config: Any) -> Reasons:
             f"--config.batch_size={-(-config.batch_size // trick.packing) * trick.packing}"
         )
     if trick.packing > 1 and (
-        config.model.condition != "none" or config.objective == "acgan"
+        config.model.condition != "none" or config.objective != "noise_to_image"
     ):
-        yield "trick.packing joins samples of several labels into one: model.condition=none, and not acgan"
+        yield (
+            "trick.packing joins samples of several labels or codes into one: model.condition=none and "
+            "objective=noise_to_image"
+        )
 
 
 def virtual_norm(config: Any) -> Reasons:
@@ -108,6 +111,11 @@ def virtual_norm(config: Any) -> Reasons:
         return
     if model.condition != "none":
         yield "norm=virtual keeps a reference batch without labels: model.condition=none"
+    if "virtual" == (model.disc_norm or model.norm) and model.minibatch != "none":
+        yield (
+            f"model.minibatch={model.minibatch} would compare samples with norm=virtual's reference batch: "
+            "model.minibatch=none, or model.disc_norm=none"
+        )
     if config.parallel == "pmap":
         yield "norm=virtual needs one reference batch for all devices: parallel=jit"
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gan_jax.models import basic
+from gan_jax.models import basic, began, r3gan, resnet, variants
 from gan_jax.models.norms import REFERENCE
 from gan_jax.types import Hyper, ModelSpec, Network, Pair, Params, Vars, lookup
 
@@ -100,6 +100,11 @@ def build(spec: ModelSpec) -> Pair:
 MODELS = {
     "mlp": Pair(basic.MLPGenerator, basic.MLPDiscriminator),
     "dcgan": Pair(basic.DCGANGenerator, basic.DCGANDiscriminator),
+    "cmu": Pair(variants.CMUGenerator, variants.CMUDiscriminator),
+    "upsample": Pair(variants.UpsampleGenerator, variants.UpsampleDiscriminator),
+    "began": Pair(began.BEGANGenerator, began.BEGANDiscriminator),
+    "resnet": Pair(resnet.ResNetGenerator, resnet.ResNetDiscriminator),
+    "r3gan": Pair(r3gan.R3GANGenerator, r3gan.R3GANDiscriminator),
 }
 # discriminators that give an energy (an autoencoder's error [B], low means real) in place of a logit
-ENERGY_MODELS: tuple[str, ...] = ()
+ENERGY_MODELS = ("began",)

@@ -102,7 +102,7 @@ def halvings(image_shape: tuple[int, ...]) -> tuple[int, int]:
     if len(sides) != 2 or sides[0] != sides[1] or sides[0] < 8 or sides[0] % 2:
         shape = "x".join(map(str, image_shape))
         raise UserError(
-            f"dcgan cannot make {shape}: it needs square images whose side is even and at least 8 "
+            f"this network cannot make {shape}: it needs square images whose side is even and at least 8 "
             "(28, 32, 48, 64, 96, 128, ...)"
         )
     side, count = sides[0], 0

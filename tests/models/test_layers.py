@@ -46,7 +46,7 @@ class Normed(nn.Module):
 
     @nn.compact
     def __call__(self, x, train=True):
-        return NORMS[self.kind](self.momentum, train, jnp.float32)(x)
+        return NORMS[self.kind](self.momentum, train, jnp.float32, True)(x)
 
 
 def batch(channels=64):

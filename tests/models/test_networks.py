@@ -145,7 +145,8 @@ def test_unknown_names_list_the_choices(field):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_bfloat16_computes_in_half_and_answers_in_full(name):
-    spec = replace(SMALL, name=name, image_shape=(16, 16, 1))
+    norm = "none" if name == "r3gan" else "layer"  # batch norm of 2 rows blows rounding up
+    spec = replace(SMALL, name=name, image_shape=(16, 16, 1), norm=norm)
     outs = {}
     for precision in ("float32", "bfloat16"):
         net = build(replace(spec, precision=precision)).disc
