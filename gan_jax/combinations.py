@@ -10,7 +10,7 @@ from gan_jax.augment import AUGMENTS
 from gan_jax.fields import FIELDS
 from gan_jax.fields.schedule import parse_schedules
 from gan_jax.losses import LOSSES, LossPair
-from gan_jax.models import ENERGY_MODELS
+from gan_jax.models import ATTENTIVE, ENERGY_MODELS
 from gan_jax.models.kit import CONDITIONS
 from gan_jax.penalties import PENALTIES
 from gan_jax.types import UserError, lookup
@@ -165,6 +165,10 @@ def schedules(config: Any) -> Reasons:
 
 def useless(config: Any) -> Reasons:
     """Settings that would silently do nothing."""
+    if config.model.attention and config.model.name not in ATTENTIVE:
+        yield (
+            f"model.attention is for the networks {', '.join(ATTENTIVE)}; {config.model.name!r} has no place for it"
+        )
     if config.penalty.every > 1 and not any(config.penalty[n] for n in PENALTIES):
         yield f"penalty.every={config.penalty.every} needs a penalty on the critic ({', '.join(PENALTIES)})"
     if not config.trick.adversarial and not config.trick.feature_matching:

@@ -23,7 +23,8 @@ def parse_schedules(text: str) -> dict[str, Schedule]:
     for entry in filter(None, (part.strip() for part in text.split(";"))):
         name, equals, rest = entry.partition("=")
         kind, *numbers = rest.split(":")
-        lookup("schedule kind", SCHEDULES, kind, own=False)
+        if equals:
+            lookup("schedule kind", SCHEDULES, kind, own=False)
         try:
             begin, end, first, last = (float(number) for number in numbers)
             good = math.isfinite(begin + end + first + last) and end >= begin >= 0

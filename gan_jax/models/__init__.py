@@ -108,3 +108,5 @@ MODELS = {
 }
 # discriminators that give an energy (an autoencoder's error [B], low means real) in place of a logit
 ENERGY_MODELS = ("began",)
+# networks that `model.attention` can give a self-attention block
+ATTENTIVE = ("resnet", "r3gan")

@@ -172,6 +172,8 @@ CONDITIONS = {
     "concat": Pair(Condition(concat=True), Condition(concat=True)),
     # class-conditional norms in G, projection in D (Miyato and Koyama 2018)
     "projection": Pair(Condition(norm=True), Condition(project=True)),
+    # the embedding beside z in G, projection in D (R3GAN)
+    "concat_projection": Pair(Condition(concat=True), Condition(project=True)),
     # G alone is told, for a D that has to name the class itself (ACGAN)
     "concat_gen": Pair(Condition(concat=True), Condition()),
     "norm_gen": Pair(Condition(norm=True), Condition()),
