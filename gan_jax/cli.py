@@ -16,6 +16,7 @@ from gan_jax.fields import FIELDS
 from gan_jax.images import grid, save_png, scatter
 from gan_jax.lock import FolderInUse
 from gan_jax.sampling import (
+    MOST_COLUMNS,
     Fed,
     Run,
     by_class,
@@ -121,10 +122,16 @@ def sample_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def label_of(text: str | None, run: Run) -> int | None:
-    """The class that --label names by its number or its name."""
+    """The class that --label names by its number, or by its name where the generator is told labels."""
     if text is None or text.lstrip("-").isdigit():
         return None if text is None else int(text)
-    return run.labels.index(lookup("--label", {n: n for n in run.labels}, text, False))
+    spec = run.recipe.model
+    codes = map(str, range(classes_of(spec)))  # InfoGAN's classes have no names
+    names = codes if spec.condition == "none" else run.labels
+    table = {name: i for i, name in enumerate(names)}
+    if not table:
+        raise ConfigError("this run was trained without labels: leave --label out")
+    return lookup("--label", table, text, False)
 
 
 def fed_of(args: argparse.Namespace, run: Run) -> Fed:
@@ -134,7 +141,7 @@ def fed_of(args: argparse.Namespace, run: Run) -> Fed:
         classes = classes_of(run.recipe.model)
         if not classes or label is not None:
             raise ConfigError("--by-class needs a run with classes, and no --label")
-        rows = max(1, args.n // classes)
+        rows = max(1, args.n // min(classes, MOST_COLUMNS))
         return by_class(run.recipe.model, run.latents(rows, args.seed))
     columns = args.columns or 10
     rows = max(1, args.n // columns)
@@ -145,7 +152,8 @@ def fed_of(args: argparse.Namespace, run: Run) -> Fed:
     else:
         z, columns = run.latents(args.n, args.seed), args.columns
     fed = run.feed(z, args.seed, label)
-    if fed.label is not None and label is None and columns:  # a path keeps its class
+    path = args.interpolate or args.walk is not None
+    if fed.label is not None and label is None and path:  # a path keeps its class
         first = np.arange(len(fed.label)) // columns * columns
         fed = fed._replace(label=fed.label[first])
     return fed._replace(columns=columns)

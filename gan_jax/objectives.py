@@ -199,7 +199,7 @@ class Adversarial:
         view = View(params, None, of_real, of_fake, near)
         regular, more, kept = regularised(recipe, "disc", view, context)
         helped, told_of = self.extra.disc(context, of_real, of_fake, made)
-        whole = self.gather((of_real.logits, of_fake.logits))
+        whole = self.gather(tuple(self.answers(of_real, of_fake)))
         kept, states = remembered(recipe, kept, context, *whole)
         metrics |= {"loss/disc": total, **values, **more, **told_of, **states}
         return total + penalty + regular + helped, (seen, metrics, kept)

@@ -14,9 +14,10 @@ from jaxtyping import Array, Float
 from gan_jax import checkpoint, config, models
 from gan_jax.images import to_uint8
 from gan_jax.latents import draw_latents, with_class
+from gan_jax.models.kit import CONDITIONS
 from gan_jax.step import init
 from gan_jax.tricks import pack
-from gan_jax.types import AnyArray, ModelSpec, Pair, Scores, UserError
+from gan_jax.types import AnyArray, ModelSpec, Pair, Scores, UserError, lookup
 
 BATCH = 250  # pictures a call: bounds memory, one compiled shape
 MOST_COLUMNS = 16  # of a grid by class
@@ -199,7 +200,7 @@ class Run:
     def feed(self, z: Any, seed: int = 0, label: Any = None) -> Fed:
         """Latents with their classes: `label` (an int or int [n]), or drawn from the seed where G is told any.
 
-        Raises UserError for a label that the run has not.
+        Raises UserError for a label that the run has not, or not one for each latent.
         """
         spec = self.recipe.model
         classes = classes_of(spec)
@@ -212,6 +213,10 @@ class Run:
             names = f" ({', '.join(self.labels)})" if spec.condition != "none" else ""
             raise UserError(
                 f"label {wrong[0]}: this run has classes 0 to {classes - 1}{names}"
+            )
+        if np.shape(label) not in ((), (len(z),)):
+            raise UserError(
+                f"{np.size(label)} labels for {len(z)} latents: give one for each, or one for all"
             )
         return of_class(spec, z, label)
 
@@ -232,9 +237,15 @@ class Run:
         return finished(self._sampler(self.params, self.hyper, fed))
 
     def discriminator(self, x: Any, label: Any = None) -> Scores:
-        """Scores of pictures float32 [n, H, W, C] in -1..1 by the trained discriminator (packed as it was)."""
+        """Scores of pictures float32 [n, H, W, C] in -1..1 by the trained discriminator (packed as it was).
+
+        label: int [n]. Raises UserError where the discriminator is told labels and none are given.
+        """
         disc, x = self._disc, pack(jnp.asarray(x), self.recipe.packing)
-        told = [] if self.recipe.model.condition == "none" else [jnp.asarray(label)]
+        told = [] if label is None else [jnp.asarray(label)]
+        condition = lookup("", CONDITIONS, self.recipe.model.condition)
+        if any(condition.disc) and not told:
+            raise UserError("this discriminator is told the class: give a label each")
         apply = self._nets.disc.apply
         return apply(disc.params, disc.vars, self.hyper, x, *told, train=False)[0]
 

@@ -121,7 +121,8 @@ def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
             )
         gen, memory, gen_metrics = moved
         metrics = gathered({**metrics, **gen_metrics}, axis)
-        return settle(state, Pair(gen, disc), memory, metrics), metrics
+        decay = hyper["ema_decay"]
+        return settle(state, Pair(gen, disc), memory, metrics, decay), metrics
 
     return step
 
@@ -139,16 +140,15 @@ def gathered(metrics: Metrics, axis: str | None) -> Metrics:
 
 
 def settle(
-    state: TrainState, players: Pair, memory: dict[str, Any], metrics: Metrics
+    state: TrainState,
+    players: Pair,
+    memory: dict[str, Any],
+    metrics: Metrics,
+    decay: Any,
 ) -> TrainState:
     """The state after the players moved, or the old one, halted, if anything is not finite."""
-    gen = players.gen
-    ema = average(
-        state.ema,
-        {"params": gen.params, "vars": gen.vars},
-        state.hyper["ema_decay"],
-        state.step,
-    )
+    gen = {"params": players.gen.params, "vars": players.gen.vars}
+    ema = average(state.ema, gen, decay, state.step)
     good = all_finite([p.params for p in players] + [p.vars for p in players])
     good &= all_finite([memory, metrics])
     go = good & ~state.halted

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 from gan_jax.types import AnyArray, Hyper, lookup
 
 Batch = Float[AnyArray, "batch ..."]
+Packed = Float[AnyArray, "packs ..."]
 Features = Float[AnyArray, "batch features"]
 Values = Float[AnyArray, " batch"]
 
@@ -33,8 +34,9 @@ def scheduled(schedules: tuple[tuple[str, str], ...], hyper: Hyper, step: Any) -
     """
     for name, kind in schedules:
         numbers = hyper["schedule"][name]
-        length = jnp.maximum(numbers["end"] - numbers["begin"], 1.0)
-        done = jnp.clip((step - numbers["begin"]) / length, 0.0, 1.0)
+        begin, end = numbers["begin"], numbers["end"]
+        done = jnp.clip((step - begin) / jnp.maximum(end - begin, 1.0), 0.0, 1.0)
+        done = jnp.where(step < end, done, 1.0)  # where begin is end too
         shape = lookup("schedule", SCHEDULES, kind)
         factor = shape(done, numbers["first"], numbers["last"])
         hyper = _multiplied(hyper, name.split("."), factor)
@@ -112,7 +114,7 @@ def stalled(metrics: Mapping[str, Any], bounds: Mapping[str, Any]) -> dict[str, 
     return rests
 
 
-def pack(x: Batch, m: int) -> Batch:
+def pack(x: Batch, m: int) -> Packed:
     """Join each m samples along the last axis: [B, ..., C] -> [B/m, ..., m*C].
 
     PacGAN, Lin et al. 2018 (arXiv:1712.04086), section 3.
@@ -122,7 +124,7 @@ def pack(x: Batch, m: int) -> Batch:
     return parts.reshape(*parts.shape[:-2], m * x.shape[-1])
 
 
-def unpack(x: Batch, m: int) -> Batch:
+def unpack(x: Packed, m: int) -> Batch:
     """The inverse of `pack`."""
     parts = x.reshape(*x.shape[:-1], m, x.shape[-1] // m)
     parts = jnp.moveaxis(parts, -2, 1)
