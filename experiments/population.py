@@ -26,11 +26,15 @@ def train_seeds(
     Member i sees the data order and noise of a single run with seeds[i].
     """
     recipe, config = job.recipe, job.config
-    begin = jax.vmap(partial(init, recipe, job.nets, job.hyper))
-    state = jax.jit(begin)(jnp.array(seeds, jnp.uint32))
+    begin = partial(init, recipe, job.nets, job.hyper)
+    state = jax.jit(partial(jax.lax.map, begin))(jnp.array(seeds, jnp.uint32))
     chunk = make_chunk(make_step(recipe, job.nets), resident)
     table = jax.device_put(Batch(job.dataset.images, job.dataset.labels))
-    many = jax.vmap(chunk, in_axes=(0, (None, 0), None))
+
+    def many(states: TrainState, table: Batch, rows: Any, n: Any) -> TrainState:
+        """One member after the other: lazy penalties are skipped, which vmap could not, and bits are single runs'."""
+        return jax.lax.map(lambda x: chunk(x[0], (table, x[1]), n)[0], (states, rows))
+
     run = jax.jit(many, donate_argnums=0)
     size = len(job.dataset.images)
     for step in range(0, config.steps, CHUNK):
@@ -43,7 +47,7 @@ def train_seeds(
         )
         room = np.zeros((len(seeds), CHUNK - n, *rows.shape[2:]), np.int32)
         rows = np.concatenate([rows, room], axis=1)
-        state, _ = run(state, (table, rows), n)
+        state = run(state, table, rows, n)
         tell(step + n)
     return jax.block_until_ready(state)
 

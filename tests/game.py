@@ -12,7 +12,8 @@ from gan_jax.step import init, make_step
 from gan_jax.types import Batch
 from tests.recipes import bits, pictures, tiny
 
-SGD = {
+SGD = {  # small programs: compiling is most of the time
+    "model.depth": 1,
     "model.norm": "none",
     "optim.gen.name": "sgd",
     "optim.disc.name": "sgd",

@@ -149,3 +149,122 @@ def test_the_python_door(fashion):
         run.sample(1, label=3)
     with pytest.raises(ValueError, match="choices: ema, raw"):
         gan_jax.load(fashion, which="best")
+
+
+MLP = [
+    f"--config={ROOT}/configs/mlp_mnist.py:smoke",
+    "--config.data.source=fashion_mnist",
+    "--config.steps=10",
+]
+CODES = ["objective=infogan", "model.codes=1", "model.code_classes=3"]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("told")
+    words = [*MLP, "--config.model.condition=concat", f"--workdir={folder}"]
+    assert main(words) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def coded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("coded")
+    words = [*MLP, *(f"--config.{x}" for x in CODES), f"--workdir={folder}"]
+    assert main(words) == 0
+    return folder
+
+
+def samples(folder, out, *words):
+    out = out / "x.npz"
+    assert main(["sample", f"--workdir={folder}", f"--out={out}", *words]) == 0
+    return np.load(out)
+
+
+def test_labels_are_drawn_and_written_beside_the_pictures(told, tmp_path):
+    data = samples(told, tmp_path, "--n=50")
+    assert data["labels"].shape == (50,) and data["labels"].dtype == np.int32
+    assert len(set(data["labels"].tolist())) > 5
+    same = samples(told, tmp_path, "--n=50", "--columns=5")
+    assert all(np.array_equal(data[x], same[x]) for x in data)
+    run = gan_jax.load(told)
+    made = run.generator(run.params, data["latents"], data["labels"])
+    assert np.array_equal(gan_jax.sampling.finished(made), data["images"])
+
+
+@pytest.mark.parametrize("label", ["8", "Bag"])
+def test_a_label_by_number_or_name(told, tmp_path, label):
+    data = samples(told, tmp_path, "--n=3", f"--label={label}")
+    assert data["labels"].tolist() == [8, 8, 8]
+    assert np.array_equal(gan_jax.load(told).sample(3, label=8), data["images"])
+
+
+def test_every_picture_has_its_own_label(told):
+    run = gan_jax.load(told)
+    z = run.latents(3)
+    mixed = run.generator(run.params, z, np.array([4, 0, 4]))
+    fours, zeros = (run.generator(run.params, z, label) for label in (4, 0))
+    assert np.array_equal(mixed, np.stack([fours[0], zeros[1], fours[2]]))
+    assert np.abs(fours - zeros).max() > 1e-6
+    logits = [run.discriminator(fours, np.full(3, x)).logits for x in (4, 0)]
+    assert np.any(logits[0] != logits[1])
+
+
+def test_a_grid_by_class(told, coded, tmp_path):
+    data = samples(told, tmp_path, "--n=20", "--by-class")
+    assert data["labels"].tolist() == [*range(10), *range(10)]
+    assert np.array_equal(data["latents"][0], data["latents"][9])
+    data = samples(coded, tmp_path, "--n=6", "--by-class")
+    assert "labels" not in data
+    codes = data["latents"][:, -3:].reshape(2, 3, 3)
+    assert np.array_equal(codes, [np.eye(3)] * 2)
+    out = tmp_path / "grid.png"
+    words = ["sample", f"--workdir={told}", "--n=20", "--by-class", f"--out={out}"]
+    assert main(words) == 0
+    height, width = np.asarray(Image.open(out)).shape[:2]
+    assert width > 4 * height, "two rows of ten"
+
+
+def test_a_path_keeps_its_class(told, tmp_path):
+    data = samples(told, tmp_path, "--n=20", "--columns=5", "--interpolate")
+    rows = data["labels"].reshape(4, 5)
+    assert np.array_equal(rows, np.repeat(rows[:, :1], 5, axis=1))
+    data = samples(told, tmp_path, "--n=20", "--walk=1", "--label=7")
+    assert set(data["labels"].tolist()) == {7}
+
+
+def test_a_code_of_infogan_by_its_number(coded, tmp_path):
+    data = samples(coded, tmp_path, "--n=2", "--label=1")
+    assert np.array_equal(data["latents"][:, -3:], [[0, 1, 0]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("folder", "words", "message"),
+    [
+        ("told", ["--label=10"], "classes 0 to 9 (T-shirt"),
+        ("told", ["--label=-1"], "classes 0 to 9"),
+        ("told", ["--label=Bagg"], "did you mean 'Bag'"),
+        ("told", ["--label=1", "--by-class"], "no --label"),
+        ("coded", ["--label=3"], "classes 0 to 2\n"),
+        ("coded", ["--label=Bag"], "choices: 0, 1, 2"),
+        ("fashion", ["--label=Bag"], "without labels"),
+        ("fashion", ["--label=1"], "without labels"),
+        ("fashion", ["--by-class"], "needs a run with classes"),
+    ],
+)
+def test_a_class_that_is_not_there_is_refused(
+    folder, words, message, request, tmp_path, capsys
+):
+    workdir = f"--workdir={request.getfixturevalue(folder)}"
+    assert main(["sample", workdir, f"--out={tmp_path / 'x.png'}", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_labels_that_do_not_fit_are_refused(told):
+    run = gan_jax.load(told)
+    with pytest.raises(ValueError, match="2 labels for 3 latents"):
+        run.sample(3, label=[1, 2])
+    with pytest.raises(ValueError, match="label 12"):
+        run.sample(2, label=[1, 12])
+    with pytest.raises(ValueError, match="told the class"):
+        run.discriminator(np.zeros((2, 28, 28, 1), np.float32))

@@ -54,7 +54,9 @@ def test_pretraining_holds_the_generator_still_and_then_lets_it_go():
     assert len(discs) == 5
 
 
+NORMED = {**SGD, "model.depth": 2, "model.norm": "batch"}
 NEVER = {
+    **NORMED,
     "trick.stall_disc_accuracy": 1.0,
     "trick.stall_disc_loss": -1e6,
     "trick.stall_gen_loss": -1e6,
@@ -79,7 +81,7 @@ def test_a_player_beyond_its_bound_rests_with_optimizer_and_statistics(bound):
 
 def test_bounds_that_are_never_reached_change_nothing():
     bound, _ = played(2, **NEVER)
-    plain, _ = played(2)
+    plain, _ = played(2, **NORMED)
     close(bound[-1].players, plain[-1].players, rtol=0, atol=1e-6)
 
 
@@ -112,25 +114,27 @@ def test_gradients_are_cut_at_their_norm_and_not_below(player):
 
 def negated(params):
     """D's parameters with its last layer turned round."""
-    last = params["Dense_2"]
+    last = params["Dense_1"]
     assert last["kernel"].shape[1] == 1, "the logit's layer"
-    return {**params, "Dense_2": scaled(last, -1.0)}
+    return {**params, "Dense_1": scaled(last, -1.0)}
 
 
 def test_swapped_roles_are_the_plain_game_of_a_negated_discriminator():
     """The controller of augmentation included."""
-    plain, metrics = played(1, **ADAPTIVE)
-    c, step, first = game(**ADAPTIVE, **{"trick.role_swap": True})
+    c, step, first = game(**ADAPTIVE)
+    first.players.disc.params["Dense_1"]["bias"] += 1.0
+    batch = feed(c, 1)[0]
+    plain, metrics = step(first, batch)
+    step = game(**ADAPTIVE, **{"trick.role_swap": True})[1]
     turned = with_disc(first, negated(first.players.disc.params))
-    state, swapped = step(turned, feed(c, 1)[0])
+    state, swapped = step(turned, batch)
     for name in ("loss/disc", "loss/gen", "logits/real", "augment/sign"):
-        np.testing.assert_allclose(swapped[name], metrics[0][name], atol=1e-6)
+        np.testing.assert_allclose(swapped[name], metrics[name], atol=1e-6)
     of_d = negated(state.players.disc.params)
-    close(of_d, plain[1].players.disc.params, atol=1e-6)
-    close(state.players.gen.params, plain[1].players.gen.params, atol=1e-6)
-    same, _ = step(first, feed(c, 1)[0])
-    assert of(same, "disc") != of(plain[1], "disc")
-    assert float(metrics[0]["augment/sign"]) != 0
+    close(of_d, plain.players.disc.params, atol=1e-6)
+    close(state.players.gen.params, plain.players.gen.params, atol=1e-6)
+    assert of(step(first, batch)[0], "disc") != of(plain, "disc")
+    assert float(metrics["augment/sign"]) != 0
 
 
 def test_flipping_every_label_trains_d_in_swapped_roles():
@@ -228,7 +232,7 @@ def test_packing_judges_samples_by_twos():
 def test_augmentation_follows_the_sign_of_d(answer, p):
     c, step, state = game(**{**ADAPTIVE, "optim.disc.lr": 0.0})
     blank = scaled(state.players.disc.params, 0.0)
-    blank["Dense_2"]["bias"] += answer
+    blank["Dense_1"]["bias"] += answer
     state = with_disc(state, blank)
     kept = {"p": jnp.float32(0.0), "sign": jnp.float32(answer)}
     state = replace(state, memory={"augment": kept})
@@ -281,7 +285,7 @@ def test_schedules_reach_the_optimizer_and_the_average():
 
 
 def test_a_virtual_norm_keeps_its_first_batch():
-    states, _ = played(3, **{"model.norm": "virtual"})
+    states, _ = played(3, **{**SGD, "model.norm": "virtual"})
     for player in ("gen", "disc"):
         kept = [getattr(s.players, player).vars["reference"]["rows"] for s in states]
         assert not np.any(kept[0]) and np.any(kept[1])

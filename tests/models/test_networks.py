@@ -12,7 +12,7 @@ from gan_jax.models import MODELS, build
 from gan_jax.types import ModelSpec
 
 HYPER = {"model": {"init_std": 0.02, "norm_momentum": 0.9, "dropout": 0.5}}
-RESOLUTIONS = [8, 28, 32, 48, 64]
+RESOLUTIONS = [8, 28, 32, 48, 64, 128]
 SMALL = ModelSpec("dcgan", (8, 8, 1), latent_dim=4, width=4)
 
 
