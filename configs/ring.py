@@ -1,6 +1,6 @@
-"""A GAN that finds all eight modes of the ring: momentum 0.5, averaged weights, learning rates that fall at the end.
+"""A GAN that finds all eight modes of the ring: relativistic pairing with R1 and R2, rates that fall in the second half.
 
-python launch.py --config=configs/ring.py
+    python launch.py --config=configs/ring.py
 """
 
 from gan_jax.config import base
@@ -9,9 +9,10 @@ from gan_jax.config import base
 def get_config():
     config = base()
     config.steps = 20_000
-    config.batch_size = 256
+    config.batch_size = 128
     config.loss = "rp"
     config.penalty.r1 = config.penalty.r2 = 0.1
+    config.penalty.every = 4
     config.model.name = "mlp"
     config.model.depth = 2
     config.model.width = 128
@@ -19,6 +20,9 @@ def get_config():
     config.model.norm = "none"
     config.model.init = "xavier_uniform"
     config.optim.gen.lr = config.optim.disc.lr = 1e-3
+    config.schedule = ";".join(
+        f"optim.{player}.lr=linear:10000:20000:1:0.01" for player in ("gen", "disc")
+    )
     config.data.source = "ring"
     config.sample_every = 1000
     config.checkpoint_every = 5000

@@ -90,6 +90,13 @@ def one_batch(config: Any) -> Reasons:
             f"model.minibatch={config.model.minibatch} compares the samples of a batch, so real and fake ones must "
             "come apart: trick.joint_batch=false"
         )
+    if trick.disc_split and (config.augment.target or config.loss == "began"):
+        yield (
+            "trick.disc_split updates D twice on a batch, and would move the state of augment.target or of began twice: "
+            "trick.disc_split=false"
+        )
+    if config.penalty.pull_away and config.batch_size == trick.packing:
+        yield "penalty.pull_away compares fakes: batch_size must be above trick.packing"
     if config.batch_size % trick.packing:
         yield (
             f"batch_size {config.batch_size} cannot be packed by {trick.packing}; set "

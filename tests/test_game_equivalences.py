@@ -28,7 +28,7 @@ RICH = {
     "penalty.historical_averaging": 0.1,
     "augment.color": True,
     "augment.target": 0.01,
-    "augment.kimg": 0.1,
+    "augment.kimg": 0.4,
     "trick.top_k": 0.5,
     "schedule": "optim.gen.lr=linear:2:8:1:0.5;penalty.r1=step:5:5:1:2",
 }
@@ -93,7 +93,7 @@ def test_pmap_keeps_one_copy_of_the_memory():
     shapes = [jax.tree.map(np.shape, s.memory) for s in (state, first)]
     assert shapes[0] == shapes[1] and not bool(state.halted)
     assert float(state.memory["historical_averaging"].disc["count"]) == STEPS
-    # the controller counts the whole batch: 8 pictures an update, 100 for p from 0 to 1
-    p = float(state.memory["augment"]["p"]) / 0.08
+    # the controller counts the whole batch: 8 pictures an update, 400 for p from 0 to 1
+    p = float(state.memory["augment"]["p"]) / 0.02
     assert abs(p - round(p)) < 1e-4 and p > 0
     assert metrics["logits/real"].shape == (8,)

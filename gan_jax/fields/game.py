@@ -88,7 +88,10 @@ TRICK = {
         True, "structure", anything, "the first G update reuses D's last fakes"
     ),
     "trick.disc_split": Field(
-        False, "structure", anything, "one optimizer step on real, one on fake"
+        False,
+        "structure",
+        anything,
+        "one optimizer step on real, one on fake, each with the penalties",
     ),
     "trick.joint_batch": Field(
         False, "structure", anything, "D judges real and fake in one (BatchNorm) batch"

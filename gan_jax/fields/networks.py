@@ -50,11 +50,17 @@ MODEL = {
         "none", "structure", one_of(CONDITIONS), "how the networks are told the label"
     ),
     "model.width": Field(
-        64, "structure", whole, "channels at the largest picture (resnet to 32 px: of every block), units of an MLP"
+        64,
+        "structure",
+        whole,
+        "channels at the largest picture (resnet to 32 px: of every block), units of an MLP",
     ),
     "model.disc_width": Field(0, "structure", from_zero, "the same for D; 0: as width"),
     "model.constant_width": Field(
-        False, "structure", anything, "D (in r3gan G too) as wide at every depth, not doubling"
+        False,
+        "structure",
+        anything,
+        "D (in r3gan G too) as wide at every depth, not doubling",
     ),
     "model.depth": Field(1, "structure", whole, "hidden layers of an MLP"),
     "model.kernel": Field(4, "structure", between(2.0), "side of the convolutions"),
