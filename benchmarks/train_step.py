@@ -17,9 +17,9 @@ import jax
 import numpy as np
 
 from gan_jax import config, models
-from gan_jax.models import basic
-from gan_jax.models.layers import Kit
 from gan_jax.chunk import make_chunk, streamed
+from gan_jax.models import basic
+from gan_jax.models.kit import Kit
 from gan_jax.step import init, make_step
 from gan_jax.types import Batch, Pair
 
@@ -46,13 +46,13 @@ class StockKit(Kit):
 
 
 class StockGenerator(basic.DCGANGenerator):
-    def kit(self, norm, train):
-        return StockKit(self.spec, self.hyper, norm, train)
+    def kit(self, label, train):
+        return StockKit(self.spec, self.hyper, "gen", label, train)
 
 
 class StockDiscriminator(basic.DCGANDiscriminator):
-    def kit(self, norm, train):
-        return StockKit(self.spec, self.hyper, norm, train)
+    def kit(self, label, train):
+        return StockKit(self.spec, self.hyper, "disc", label, train)
 
 
 def setting(side, args):

@@ -1,6 +1,6 @@
 """A GAN that finds all 25 modes of the grid: relativistic pairing with R1 and R2, rates that fall in the second half.
 
-    python launch.py --config=configs/grid.py
+python launch.py --config=configs/grid.py
 """
 
 from gan_jax.config import base

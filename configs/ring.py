@@ -1,6 +1,6 @@
 """A GAN that finds all eight modes of the ring: relativistic pairing with R1 and R2, rates that fall in the second half.
 
-    python launch.py --config=configs/ring.py
+python launch.py --config=configs/ring.py
 """
 
 from gan_jax.config import base

@@ -1,6 +1,6 @@
 """Stacked digits, 1,000 modes: three 8 x 8 digits as the channels of a picture; R3GAN's loss finds them all.
 
-    python launch.py --config=configs/stacked_digits.py
+python launch.py --config=configs/stacked_digits.py
 """
 
 from gan_jax.config import base

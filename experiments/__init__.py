@@ -1,0 +1,1 @@
+"""Questions asked of many runs, each in its folder with the answer."""

@@ -1,0 +1,1 @@
+"""Which recipes find every mode of the ring and the grid."""

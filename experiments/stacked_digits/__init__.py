@@ -1,0 +1,1 @@
+"""Which recipes find the 1,000 modes of stacked digits."""
