@@ -106,6 +106,7 @@ TOLD = {
     "none": (set(), set(), [False, False]),
     "concat": ({"Dense"}, {"Dense"}, [True, True]),
     "projection": ({"ClassAffine"}, {"projection"}, [True, True]),
+    "concat_projection": ({"Dense"}, {"projection"}, [True, True]),
     "concat_gen": ({"Dense"}, set(), [True, False]),
     "norm_gen": ({"ClassAffine"}, set(), [True, False]),
 }
