@@ -1,6 +1,6 @@
 """The whole matrix: every loss with every penalty, every network with every way to tell it the class.
 
-All pairs are traced (shapes, dtypes, no error); each row of each table is also run in one rich recipe.
+Each loss is run with all penalties at once, each network with labels; the other pairs are traced (shapes, dtypes).
 """
 
 from dataclasses import replace
@@ -65,9 +65,13 @@ def traced(**changes):
     return metrics
 
 
+# one of each kind; all of them are run with all penalties at once below
+KINDS = ("non_saturating", "wasserstein", "rp", "ra", "began")
+
+
 @pytest.mark.parametrize("penalty", ALL)
-@pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_takes_every_penalty(loss, penalty):
+@pytest.mark.parametrize("loss", KINDS)
+def test_every_kind_of_loss_takes_every_penalty_alone(loss, penalty):
     metrics = traced(**network_of(loss), **{f"penalty.{penalty}": 0.1})
     assert any(name.startswith(f"penalty/{penalty}") for name in metrics)
 
