@@ -67,7 +67,7 @@ def shapes_to_see():
         yield from ((name, norm, side) for side in sides)
 
 
-@pytest.mark.parametrize(("name", "norm", "resolution"), shapes_to_see())
+@pytest.mark.parametrize(("name", "norm", "resolution"), list(shapes_to_see()))
 def test_shapes(name, norm, resolution):
     spec = ModelSpec(
         name, (resolution, resolution, 3), latent_dim=10, width=8, norm=norm, depth=2
