@@ -1,4 +1,4 @@
-"""Stacked digits, 1,000 modes: three 8 x 8 digits as the channels of a picture, and a D an eighth as wide as G.
+"""Stacked digits, 1,000 modes: three 8 x 8 digits as the channels of a picture, and a D a quarter as wide as G.
 
     python launch.py --config=configs/stacked_digits.py
     python -m experiments.stacked_digits.run runs/stacked_digits
@@ -14,7 +14,7 @@ def get_config():
     config = base()
     config.steps = 8_000
     config.model.width = 64
-    config.model.disc_width = 8
+    config.model.disc_width = 16
     config.model.latent_dim = 64
     config.trick.packing = 4
     config.data.source = "stacked_digits"
