@@ -1,10 +1,10 @@
 """InfoGAN on the shipped digits: one categorical code of ten values, two continuous codes, 62 dimensions of noise.
 
     python launch.py --config=configs/infogan_mnist.py
-    python launch.py sample --workdir=runs/infogan_mnist --by-class --n=80 --out=codes.png
+    python launch.py sample --workdir=runs/infogan_mnist --walk=72 --walk-range=1.5 --n=60 --seed=1 --out=code.png
 
 Chen et al. 2016 (arXiv:1606.03657). The latents are noise 0..61, the categorical code 62..71, the continuous ones 72
-and 73: --walk=72 changes one of them. info/categorical in metrics.jsonl is a lower bound of the mutual information,
+and 73. info/categorical in metrics.jsonl is a lower bound of the mutual information,
 at most log 10 = 2.30. The weights of the code terms are smaller than the paper's 1 and 0.1: R1 makes D's slopes small,
 and beside them codes of the paper's weight bent the digits out of shape.
 """
@@ -14,7 +14,7 @@ from gan_jax.config import base
 
 def get_config():
     config = base()
-    config.steps = 10_000
+    config.steps = 8_000
     config.batch_size = 32
     config.objective = "infogan"
     config.model.latent_dim = 62
