@@ -29,7 +29,6 @@ RECIPES = {  # name -> (config file, changes)
     "plain": (PLAIN, {}),
     "default": (CURED, {}),
     "cross_entropy": (CURED, {"loss": "non_saturating"}),
-    "packing": (CURED, {"loss": "non_saturating", "trick.packing": 2}),
     "hinge": (CURED, {"loss": "hinge"}),
 }
 
