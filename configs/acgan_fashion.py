@@ -4,6 +4,7 @@
     python launch.py sample --workdir=runs/acgan_fashion --by-class --n=80 --out=classes.png
 
 Odena et al. 2017 (arXiv:1610.09585), on the networks and numbers of dcgan_fashion.py.
+Not trained to its end here.
 """
 
 from gan_jax.config import base

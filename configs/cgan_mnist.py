@@ -4,6 +4,7 @@
     python launch.py sample --workdir=runs/cgan_mnist --label=3 --out=threes.png
 
 Mirza and Osindero 2014 (arXiv:1411.1784), on the networks and numbers of dcgan_mnist.py.
+Not trained to its end here.
 """
 
 from gan_jax.config import base

@@ -5,6 +5,7 @@
 Karras et al. 2020 (arXiv:2006.06676): the probability of each augmentation follows the sign of D(x) towards 0.6. On the
 networks and numbers of dcgan_emoji.py; p moves ten times as fast as published, because the run is short: augment/p in
 metrics.jsonl.
+Not trained to its end here.
 """
 
 from gan_jax.config import base

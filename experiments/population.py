@@ -1,6 +1,5 @@
 """Train the same config with many seeds in one program: what the experiments share."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,9 +17,7 @@ from gan_jax.types import Batch, TrainState
 CHUNK = 100  # steps in one dispatch
 
 
-def train_seeds(
-    job: Job, seeds: list[int], tell: Callable[[int], None] = lambda step: None
-) -> TrainState:
+def train_seeds(job: Job, seeds: list[int]) -> TrainState:
     """The states of all seeds after `config.steps` steps, each leaf with a leading axis of members.
 
     Member i sees the data order and noise of a single run with seeds[i].
@@ -48,7 +45,6 @@ def train_seeds(
         room = np.zeros((len(seeds), CHUNK - n, *rows.shape[2:]), np.int32)
         rows = np.concatenate([rows, room], axis=1)
         state = run(state, table, rows, n)
-        tell(step + n)
     return jax.block_until_ready(state)
 
 
