@@ -41,6 +41,7 @@ class Checkpoints:
             raise ValueError(f"keep must be at least 1, got {keep}")
         self.folder = Path(folder).absolute()
         self.keep = keep
+        self.pinned: int | None = None  # a step that stays, however old
         self._damaged: set[int] = set()  # found by `verify`: such a step saves nobody
 
     def steps(self) -> list[int]:
@@ -137,10 +138,10 @@ class Checkpoints:
                 os.rename(aside, place)
 
     def _prune(self, saved: int) -> None:
-        """Remove all but `saved` and the newest good steps; called once `saved` is complete."""
+        """Remove all but `saved`, the pinned and the newest good steps; called once `saved` is complete."""
         good = [s for s in self.steps() if s not in self._damaged]
         good = [s for s in good if not _problems(self._place(s), read=False)]
-        for number in set(self._numbers()) - {saved, *good[-self.keep :]}:
+        for number in set(self._numbers()) - {saved, self.pinned, *good[-self.keep :]}:
             # First the manifest: a removal that is cut short must not look like damage.
             (self.folder / str(number) / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(self.folder / str(number), ignore_errors=True)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import data, images
+from gan_jax.best import best_of
 from gan_jax.checkpoint import Checkpoints
+from gan_jax.config import flatten
+from gan_jax.evaluation import Evaluator
 from gan_jax.job import Job
 from gan_jax.parallel import Runner
 from gan_jax.progress import Progress
@@ -26,7 +30,7 @@ from gan_jax.sampling import finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
 from gan_jax.types import TrainState
 
-CADENCES = ("log_every", "sample_every", "checkpoint_every")
+CADENCES = ("log_every", "sample_every", "eval.every", "checkpoint_every")
 CHUNK_SECONDS = 0.5  # aim of one dispatch, so that a signal is answered quickly
 GRID = 64  # pictures of the fixed-noise grid
 POINTS = 2000  # points of the same for toy data
@@ -69,10 +73,16 @@ class Loop:
         state: TrainState,
         record: Record,
         saved: Checkpoints,
+        evaluator: Evaluator | None = None,
     ):
-        """Start at the state's step."""
+        """Start at the state's step; the evaluator is needed where eval.every is not 0."""
         self.job, self.runner, self.state = job, runner, state
-        self.record, self.saved = record, saved
+        self.record, self.saved, self.evaluator = record, saved, evaluator
+        flat = flatten(job.config)
+        self.cadences = {name: flat[name] for name in CADENCES}
+        self.metric = evaluator.metric if evaluator else job.config.eval.best
+        self.best = best_of(record.workdir, self.metric)
+        saved.pinned = self.best.step if self.best else None
         self.step = int(state.step)
         self.bar = Progress(job.config.steps, self.step)
         self.metrics: Any = None
@@ -92,16 +102,14 @@ class Loop:
 
     def due(self, cadence: str) -> bool:
         """Whether a cadence falls on this step. The last step is due unless the cadence is off."""
-        every = self.job.config[cadence]
+        every = self.cadences[cadence]
         last = self.step == self.job.config.steps
         return every > 0 and (last or self.step % every == 0)
 
     def next_stop(self) -> int:
         """Steps until something may have to be written."""
         config = self.job.config
-        stops = [
-            config[name] - self.step % config[name] for name in CADENCES if config[name]
-        ]
+        stops = [every - self.step % every for every in self.cadences.values() if every]
         return min(*stops, config.steps - self.step)
 
     def dispatch(self) -> None:
@@ -151,6 +159,8 @@ class Loop:
             self.log(speed)
         if self.due("sample_every"):
             self.picture()
+        if self.due("eval.every"):
+            self.evaluate()
         if self.due("checkpoint_every"):
             self.save()
         self.restart_clock()
@@ -171,6 +181,22 @@ class Loop:
         draw = images.grid(out, columns) if out.ndim == 4 else images.scatter(out, real)
         self.record.image(self.step, draw)
 
+    def evaluate(self) -> None:
+        """Measure the averaged generator; its rows are written before the state, so a resumed run misses none."""
+        sample = partial(self.sampler, self.state.ema, self.state.hyper)
+        for row in self.evaluator.rows(self.step, self.job.recipe.model, sample):
+            self.record.evaluation(row)
+        self.best = best_of(self.record.workdir, self.metric)
+        if self.best is not None and self.best.step == self.step:
+            self.saved.pinned = self.step
+            self.save()
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether as many evaluations as eval.patience brought nothing better."""
+        patience = self.job.config.eval.patience
+        return bool(patience and self.best and self.best.since >= patience)
+
     def save(self) -> None:
         """Write a checkpoint, unless this step has one."""
         if self.saved.latest() != self.step:
@@ -187,19 +213,20 @@ class Loop:
         self.step = int(self.state.step)
         self.state = replace(self.state, halted=jnp.zeros_like(self.state.halted))
         self.save()
-        if self.step == self.job.config.steps:
+        if self.step == self.job.config.steps or self.hopeless:
             self.record.gif()
         self.record.close()
 
     def run(self, stop: Stop) -> None:
         """Train until the last step, a halt, or a signal."""
         first = self.step + 1
-        while self.step < self.job.config.steps and not stop.requested:
+        steps = self.job.config.steps
+        while self.step < steps and not stop.requested and not self.hopeless:
             self.dispatch()
             if self.step == first:
                 self.land(0)
                 self.restart_clock()  # the first dispatch compiled
-            if any(self.due(cadence) for cadence in CADENCES):
+            if any(self.due(cadence) for cadence in self.cadences):
                 self.land(0)
                 if bool(self.state.halted):
                     return

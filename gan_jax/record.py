@@ -73,6 +73,13 @@ class Record:
             if values.size:
                 writer.add_histogram(name, values, step)
 
+    def evaluation(self, row: Mapping[str, Any]) -> None:
+        """Append one value to eval.jsonl and to TensorBoard."""
+        self.append("eval.jsonl", row)
+        if math.isfinite(row["value"]):
+            name = f"eval/{row['metric']}"
+            self._tensorboard().add_scalar(name, row["value"], row["step"])
+
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Append one JSON object as a line of the file `name` (findings.jsonl, eval.jsonl, ...) and fsync.
 

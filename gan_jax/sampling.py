@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from gan_jax import checkpoint, config, models
+from gan_jax.best import best_step
 from gan_jax.images import to_uint8
 from gan_jax.latents import draw_latents, with_class
 from gan_jax.models.kit import CONDITIONS
@@ -19,7 +21,7 @@ from gan_jax.step import init
 from gan_jax.tricks import pack
 from gan_jax.types import AnyArray, ModelSpec, Pair, Scores, UserError, lookup
 
-BATCH = 250  # pictures a call: bounds memory, one compiled shape
+BATCH = 256  # pictures a call: bounds memory, one compiled shape
 MOST_COLUMNS = 16  # of a grid by class
 
 
@@ -73,24 +75,36 @@ def showcase(spec: ModelSpec, key: Any, n: int) -> Fed:
 
 
 def make_sampler(nets: Pair) -> Callable[..., np.ndarray]:
-    """sampler(weights {"params", "vars"}, hyper, Fed) -> float32 [n, ...] by running statistics."""
+    """sampler(weights {"params", "vars"}, hyper, Fed, each) -> float32 [n, ...] by running statistics.
+
+    All devices share each batch. each(part) is what is kept of every batch's output, by default itself.
+    """
 
     @jax.jit
     def call(weights: Any, hyper: Any, fed: Any) -> Any:
         params, vars = weights["params"], weights["vars"]
         return nets.gen.apply(params, vars, hyper, *fed, train=False)[0]
 
-    def sampler(weights: Any, hyper: Any, fed: Fed) -> np.ndarray:
-        n = len(fed.z)
-        size = min(n, BATCH)
+    def sampler(
+        weights: Any, hyper: Any, fed: Fed, each: Callable[[Any], Any] = np.asarray
+    ) -> np.ndarray:
+        n, devices = len(fed.z), jax.local_devices()
+        mesh = jax.make_mesh(
+            (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
+        )
+        copied, split = (
+            NamedSharding(mesh, PartitionSpec(*x)) for x in ((), ("data",))
+        )
+        weights, hyper = jax.device_put((weights, hyper), copied)
+        size = -(-min(n, BATCH) // len(devices)) * len(devices)
         inputs = [np.asarray(x) for x in fed[:2] if x is not None]
         room = -(-n // size) * size
         padded = [np.resize(x, (room, *x.shape[1:])) for x in inputs]
-        parts = [
-            np.asarray(call(weights, hyper, [x[i : i + size] for x in padded]))
-            for i in range(0, room, size)
-        ]
-        return np.concatenate(parts)[:n]
+        parts = []
+        for i in range(0, room, size):
+            part = jax.device_put([x[i : i + size] for x in padded], split)
+            parts.append(each(np.asarray(call(weights, hyper, part))[: n - i]))
+        return np.concatenate(parts)
 
     return sampler
 
@@ -159,7 +173,7 @@ class Run:
     """
 
     def __init__(
-        self, workdir: str | Path, which: str = "ema", step: int | None = None
+        self, workdir: str | Path, which: str = "ema", step: int | str | None = None
     ):
         """Read config.json and a checkpoint; see `load`."""
         if which not in ("ema", "raw"):
@@ -183,6 +197,8 @@ class Run:
             partial(init, self.recipe, self._nets, config.hyper_of(self.config)), 0
         )
         saved = checkpoint.Checkpoints(folder / "checkpoints")
+        if step == "best":
+            step = best_step(folder, self.config.eval.best)
         state = jax.device_put(saved.restore(step, target))
         self.step = int(state.step)
         self.hyper = state.hyper
@@ -232,9 +248,11 @@ class Run:
         fed = self.feed(self.latents(n, seed), seed, label)
         return self.pictures(fed)
 
-    def pictures(self, fed: Fed) -> np.ndarray:
-        """What the generator makes of `fed`, as `sample` gives it."""
-        return finished(self._sampler(self.params, self.hyper, fed))
+    def pictures(
+        self, fed: Fed, each: Callable[[Any], np.ndarray] = finished
+    ) -> np.ndarray:
+        """What the generator makes of `fed`, as `sample` gives it; each(batch) is kept of every batch's output."""
+        return self._sampler(self.params, self.hyper, fed, each)
 
     def discriminator(self, x: Any, label: Any = None) -> Scores:
         """Scores of pictures float32 [n, H, W, C] in -1..1 by the trained discriminator (packed as it was).
@@ -250,8 +268,8 @@ class Run:
         return apply(disc.params, disc.vars, self.hyper, x, *told, train=False)[0]
 
 
-def load(workdir: str | Path, which: str = "ema", step: int | None = None) -> Run:
-    """Open a run folder: `which` is "ema" (averaged weights) or "raw"; `step` a checkpoint, None the latest.
+def load(workdir: str | Path, which: str = "ema", step: int | str | None = None) -> Run:
+    """Open a run folder: `which` is "ema" (averaged weights) or "raw"; `step` a checkpoint, "best", None the latest.
 
     Raises UserError when the folder holds no run, CheckpointError when no good checkpoint is there.
     """

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from gan_jax import config as configs
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.config import ConfigError
+from gan_jax.evaluation import Evaluator
 from gan_jax.job import Job, assemble, make_runner, shape_of_state
 from gan_jax.lock import locked
 from gan_jax.loop import Loop, stoppable
@@ -71,6 +72,7 @@ def train(config: ConfigDict, workdir: str | Path, command: str) -> int:
     folder = Path(workdir)
     job = assemble(config)
     runner = make_runner(job)
+    evaluator = Evaluator(config, job.dataset) if config.eval.every else None
     with locked(folder):
         check_same_run(folder, job)
         saved = Checkpoints(folder / "checkpoints")
@@ -96,7 +98,7 @@ def train(config: ConfigDict, workdir: str | Path, command: str) -> int:
             },
         )
         say(describe(job, int(state.step)))
-        return run(Loop(job, runner, state, record, saved), command)
+        return run(Loop(job, runner, state, record, saved, evaluator), command)
 
 
 def run(loop: Loop, command: str) -> int:
@@ -116,6 +118,13 @@ def run(loop: Loop, command: str) -> int:
             "--config.penalty.r1=1, in a new --workdir."
         )
         return DIVERGED
+    if loop.step < loop.job.config.steps and loop.hopeless:
+        best = loop.best
+        say(
+            f"stopped early at step {loop.step:,}: {best.since} evaluations without a better {best.metric} than "
+            f"{best.value:.6g} at step {best.step:,}; to train on: --config.eval.patience=0"
+        )
+        return DONE
     if loop.step < loop.job.config.steps:
         say(f"interrupted at step {loop.step:,}, saved. Resume with:\n  {command}")
         return INTERRUPTED

@@ -7,6 +7,8 @@ import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+# BLAS threads wait by spinning: with two workers on two cores that made small products 50 times slower
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # queued collectives of four devices on two cores deadlock without more threads than cores
 os.environ["NPROC"] = "16"
 if (

@@ -13,9 +13,9 @@ LEVELS = [
     {"auxiliary", "judging", "objectives"},
     {"turns", "step", "chunk"},
     {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
-    | {"data", "eval"},
-    {"job", "sampling", "loop", "train"},
-    {"cli", "__init__"},
+    | {"data", "eval", "best"},
+    {"job", "sampling", "evaluation", "loop", "train"},
+    {"cli", "verbs", "__init__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 ROOMS = {  # outside package -> where in gan_jax it may be imported
@@ -24,7 +24,7 @@ ROOMS = {  # outside package -> where in gan_jax it may be imported
     "orbax": {"checkpoint"},
     "tensorflow_datasets": {"data"},
     "PIL": {"data", "images"},
-    "ml_collections": {"config", "job", "train"},
+    "ml_collections": {"config", "job", "train", "evaluation"},
     "tensorboardX": {"record"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -34,6 +34,9 @@ SMALL = [
     "--config.scan_steps=8",
     "--config.model.dropout=0.1",
     "--config.n_disc=2",
+    "--config.eval.every=60",
+    "--config.eval.n=100",
+    "--config.eval.metrics=modes,fd",
 ]
 IMAGES = [
     "--config", str(ROOT / "configs/dcgan_fashion.py"),
@@ -58,11 +61,13 @@ def finish(workdir, *words, strike=()):
 
 
 def outcome(workdir):
-    """Everything a run leaves that has to be equal: last state, rows less their clock, pictures."""
+    """Everything a run leaves that has to be equal: last state, rows less their clock, evaluations, pictures."""
     rows = [
         {k: v for k, v in json.loads(line).items() if k not in CLOCK}
         for line in (workdir / "metrics.jsonl").read_text().splitlines()
     ]
+    evaluations = workdir / "eval.jsonl"
+    rows += evaluations.read_text().splitlines() if evaluations.exists() else []
     pictures = {p.name: p.read_bytes() for p in (workdir / "samples").glob("*.png")}
     return bits(saved_state(workdir)), rows, pictures
 
@@ -78,7 +83,8 @@ def whole(tmp_path_factory):
 
 STRIKES = {  # the functions in whose midst a run is stopped, with how often each is called
     "gan_jax.loop:Loop.dispatch": 60,
-    "gan_jax.record:Record.append": 30,
+    "gan_jax.record:Record.append": 50,
+    "gan_jax.record:Record.evaluation": 20,
     "gan_jax.record:Record.image": 6,
     "gan_jax.checkpoint:_write": 15,
     "gan_jax.checkpoint:_write_manifest": 15,

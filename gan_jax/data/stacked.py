@@ -12,7 +12,7 @@ from gan_jax.data.spec import Dataset, DataSpec, check_split, in_memory
 
 SEED = 2020
 _PER_MODE = 60
-_NATIVE = {"stacked_mnist": "mnist_5k", "stacked_digits": "digits"}
+NATIVE = {"stacked_mnist": "mnist_5k", "stacked_digits": "digits"}
 
 
 def load(spec: DataSpec, argument: str) -> Dataset:
@@ -23,7 +23,7 @@ def load(spec: DataSpec, argument: str) -> Dataset:
     """
     del argument
     check_split(spec, ("train",))
-    native = read(_NATIVE[spec.source], "train")
+    native = read(NATIVE[spec.source], "train")
     digits = resize_all(native.images, spec.crop, spec.resolution)
     random = np.random.Generator(np.random.Philox(SEED))
     # only `random()`: its stream is the one that NumPy keeps

@@ -9,6 +9,7 @@ Kinds:
     run        cadences and placement: may change when a run is resumed
 """
 
+from gan_jax.fields.evaluation import EVAL
 from gan_jax.fields.game import AUGMENT, LOSS, PENALTY, TRICK, optimizer
 from gan_jax.fields.networks import DATA, MODEL
 from gan_jax.fields.rules import (
@@ -61,6 +62,7 @@ FIELDS: dict[str, Field] = {
     "checkpoint_every": Field(
         1000, "run", from_zero, "iterations between checkpoints; 0: at the end"
     ),
+    **EVAL,
     "scan_steps": Field(50, "run", whole, "most iterations in one dispatch"),
     "parallel": Field(
         "jit", "run", one_of(PARALLEL), "how several devices share a batch"

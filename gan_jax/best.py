@@ -1,0 +1,49 @@
+"""Which evaluation of a run is its best, read from eval.jsonl: so a resumed run knows what an unbroken one does."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from gan_jax.eval.measures import direction
+from gan_jax.record import columns
+from gan_jax.types import UserError
+
+TRAINING = "training"  # who wrote a row: the run itself, or "eval" afterwards
+
+
+class Best(NamedTuple):
+    """The best evaluation: its metric, step and value; since: how many evaluations came after it."""
+
+    metric: str
+    step: int
+    value: float
+    since: int
+
+
+def best_of(workdir: str | Path, metric: str = "") -> Best | None:
+    """The best of the evaluations that the run made while it trained; None if there is none.
+
+    metric: the full name of a value, "" = the first that was written. Of equals the earliest is the best.
+    """
+    table = columns(Path(workdir) / "eval.jsonl")
+    if not table:
+        return None
+    names = ("step", "metric", "value", "by")
+    rows = zip(*(table[name] for name in names), strict=True)
+    rows = [row[:3] for row in rows if row[3] == TRAINING and row[2] is not None]
+    metric = metric or (rows[0][1] if rows else "")
+    series = {step: value for step, name, value in rows if name == metric}
+    if not series:
+        return None
+    sign = direction(metric)
+    step = max(series, key=lambda s: (sign * series[s], -s))
+    return Best(metric, step, series[step], sum(s > step for s in series))
+
+
+def best_step(workdir: str | Path, metric: str = "") -> int:
+    """The step of the best checkpoint. Raises UserError for a run that was not evaluated while it trained."""
+    best = best_of(workdir, metric)
+    if best is None:
+        raise UserError(
+            f"{workdir} has no best checkpoint: a run keeps one when it is trained with --config.eval.every=STEPS"
+        )
+    return best.step

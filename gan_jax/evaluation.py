@@ -1,0 +1,154 @@
+"""Measure a generator: while it trains, from a run's checkpoints, or by its pictures in a folder."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from gan_jax import config as configs
+from gan_jax import data
+from gan_jax.best import TRAINING
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.eval.judge import Judge, Value
+from gan_jax.eval.measures import Request, default_n, names, some
+from gan_jax.sampling import draw, finished, load
+from gan_jax.types import ModelSpec, UserError, lookup
+
+LATENTS = 0  # seed of the samples that are measured during training
+
+
+@contextmanager
+def counted(judge: Judge, asked: list[Request], n: int, made: bool) -> Iterator[tqdm]:
+    """A progress bar over the pictures that pass: n fakes (made here if `made`), and both sides through each network."""
+    networks = {request.features for request in asked if request.features}
+    total = n * made + (n + len(judge.dataset.images)) * len(networks)
+    with tqdm(
+        total=total, desc="evaluation", unit=" pictures", disable=None, leave=False
+    ) as bar:
+        before, judge.tick = judge.tick, bar.update
+        try:
+            yield bar
+        finally:
+            judge.tick = before
+
+
+def row(step: int, value: Value, by: str, more: dict[str, Any]) -> dict[str, Any]:
+    """A line of eval.jsonl; `more` is added to the protocol."""
+    said = {"step": step, "metric": value.name, "value": value.value}
+    if value.std is not None:
+        said["std"] = value.std
+    return said | {"protocol": value.protocol | more, "by": by}
+
+
+def measured(
+    judge: Judge, asked: list[Request], n: int, make: Callable[..., np.ndarray]
+) -> list[Value]:
+    """The values of n fakes. make(each) generates them by batches, and keeps each(batch) of every one."""
+    with counted(judge, asked, n, True) as bar:
+
+        def each(part: np.ndarray) -> np.ndarray:
+            bar.update(len(part))
+            return finished(part)
+
+        return judge.measure(asked, make(each))
+
+
+class Evaluator:
+    """What a config says of evaluation, with its networks and the real side made before training begins."""
+
+    def __init__(self, config: ConfigDict, dataset: data.Dataset):
+        """Make all that is needed. Raises UserError for what is missing or does not suit the data."""
+        settings = config.eval
+        spec = configs.data_spec(config)
+        self.judge = Judge(spec, dataset, settings.split, settings.inception_weights)
+        self.asked = self.judge.requests(settings.metrics, settings.features)
+        self.n = enough(settings.n or default_n(dataset))
+        self.metric = settings.best or names(self.asked)[0]
+        lookup("value of eval.metrics", dict.fromkeys(names(self.asked)), self.metric)
+        with counted(self.judge, self.asked, 0, False):
+            self.judge.prepare(self.asked)
+
+    def rows(
+        self, step: int, spec: ModelSpec, sample: Callable[..., np.ndarray]
+    ) -> list[dict[str, Any]]:
+        """Lines of eval.jsonl; sample(Fed, each) is the averaged generator's sampler with its weights."""
+        fed = draw(spec, jax.random.key(LATENTS), self.n)
+        values = measured(self.judge, self.asked, self.n, partial(sample, fed))
+        more = {"weights": "ema", "latents_seed": LATENTS}
+        return [row(step, value, TRAINING, more) for value in values]
+
+
+def enough(n: int) -> int:
+    """n, which must be at least 2. Raises UserError."""
+    if n < 2:
+        raise UserError(f"{n} samples cannot be measured: take at least 2")
+    return n
+
+
+class Options(NamedTuple):
+    """What is measured and how; see the flags of `eval`."""
+
+    metrics: str = "auto"
+    features: str = "auto"
+    n: int = 0
+    split: str = ""
+    seed: int = LATENTS
+    inception_weights: str = ""
+
+
+def of_run(
+    workdir: str | Path, step: int | str | None, weights: list[str], options: Options
+) -> Iterator[dict[str, Any]]:
+    """Lines of eval.jsonl of a run's checkpoint: a step, "best", "all", or None for the latest.
+
+    Raises UserError or CheckpointError for what the user has to mend.
+    """
+    steps: list[Any] = [step]
+    if step == "all":
+        steps = list(Checkpoints(Path(workdir) / "checkpoints").steps()) or [None]
+    judge: Judge | None = None
+    for wanted in steps:
+        for which in weights:
+            run = load(workdir, which, wanted)
+            if judge is None:
+                spec = configs.data_spec(run.config)
+                given = options.inception_weights or run.config.eval.inception_weights
+                judge = Judge(spec, data.load(spec), options.split, given)
+                asked = judge.requests(options.metrics, options.features)
+                n = enough(options.n or default_n(judge.train))
+            fed = run.feed(run.latents(n, options.seed), options.seed)
+            more = {"weights": which, "latents_seed": options.seed}
+            for value in measured(judge, asked, n, partial(run.pictures, fed)):
+                yield row(run.step, value, "eval", more)
+
+
+def source_of(text: str) -> str:
+    """A data source from what stands after --real or --fake: a folder, an .npz or .zip file, or a source's name."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return f"folder:{path}"
+    kind = {".npz": "npz", ".zip": "zip"}.get(path.suffix)
+    return f"{kind}:{path}" if kind else text
+
+
+def of_pair(
+    real: str, fake: str, resolution: int, options: Options
+) -> Iterator[dict[str, Any]]:
+    """Lines as of eval.jsonl, with step 0, for pictures (or points) against others. Raises UserError."""
+    spec, other = (
+        data.DataSpec(source=source_of(text), resolution=resolution)
+        for text in (real, fake)
+    )
+    judge = Judge(spec, data.load(spec), options.split, options.inception_weights)
+    asked = judge.requests(options.metrics, options.features)
+    images = data.load(other).images
+    images = some(images, enough(options.n or len(images)))
+    with counted(judge, asked, len(images), False):
+        for value in judge.measure(asked, images):
+            yield row(0, value, "eval", {"fake": fake})
