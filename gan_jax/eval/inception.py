@@ -25,7 +25,7 @@ from gan_jax.types import AnyArray, Params, UserError
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 _PREFIX = "6726825d"  # of the file's sha256
 _SIDE = 299
-_BATCH = {"cpu": 4}  # pictures of one call by backend, 64 elsewhere
+_BATCH = {"cpu": 4}  # pictures of one call on this backend, 64 elsewhere
 _SHOWN = 3  # keys of a message
 
 
@@ -60,10 +60,7 @@ def from_torch_state(state: dict[str, np.ndarray]) -> Params:
     `num_batches_tracked` may be there and is left out. Raises UserError naming the first keys that are missing,
     unexpected, or not float32 of their shape.
     """
-    float32 = np.dtype(np.float32)
-    zeros = jax.tree.map(
-        lambda leaf: np.broadcast_to(float32.type(0), leaf.shape), _layout()
-    )
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _layout())
     right = {key: (v.dtype, v.shape) for key, v in to_torch_state(zeros).items()}
     stems = {k.removesuffix("running_var") for k in right if "running_var" in k}
     counters = {f"{stem}num_batches_tracked" for stem in stems}
@@ -133,7 +130,7 @@ def apply(params: Params, images: AnyArray) -> dict[str, np.ndarray]:
         out = jax.device_get(network(params, _inputs(full)))
         return {name: value[: len(part)] for name, value in out.items()}
 
-    # XLA's own threads gain 1.4 times on two cores, one batch a core 2 times; elsewhere two keep the device busy
+    # XLA's own threads gain 1.4 times on two cores: here every core has its batch; elsewhere two keep the device busy
     workers = (os.cpu_count() or 1) if backend == "cpu" else 2
     with ThreadPoolExecutor(workers) as pool:
         parts = list(pool.map(run, range(0, len(images), size)))

@@ -161,10 +161,9 @@ def _swd(sets: Any, features: str) -> Any:
 def _memorisation(sets: Any, features: str) -> Any:
     splits = (sets.judge.spec.split, "test")
     train, held_out = (sets.judge.reference(features, x).features for x in splits)
-    fake = some(sets.outputs(features).features, NEIGHBOURS)
-    sides = some(train, NEIGHBOURS), some(held_out, NEIGHBOURS)
-    found = metrics.memorisation(fake, *sides, seed=SEED)
-    said = {"n_compared": min(map(len, sides)), "seed": SEED}
+    sides = [sets.outputs(features).features, train, held_out]
+    found = metrics.memorisation(*(some(x, NEIGHBOURS) for x in sides))
+    said = {"n_train": len(train), "n_held_out": len(held_out), "most": NEIGHBOURS}
     return {f"memorisation_{name}": value for name, value in found.items()}, said
 
 
@@ -233,11 +232,11 @@ METRICS: dict[str, Metric] = {
     "memorisation": Metric(
         _memorisation,
         {
-            "memorisation_train": HIGHER,
-            "memorisation_held_out": LOWER,
-            "memorisation_closer_to_train": LOWER,
+            "memorisation_fake_to_train": LOWER,
+            "memorisation_held_out_to_train": LOWER,
+            "memorisation_copying": LOWER,
         },
-        "nearest neighbours among training and held-out pictures",
+        "whether samples are nearer to the training pictures than held-out ones are",
         fits=_pictures,
     ),
     "ms_ssim": Metric(

@@ -8,6 +8,8 @@ Layers are named as in the PyTorch conversions: {"Mixed_5b": {"branch1x1": {"ker
 Layout NHWC and HWIO, inference only, every product at precision "highest".
 """
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -31,14 +33,14 @@ def _conv(x: Array, w: Array, stride: int, pad: tuple[int, int]) -> Array:
     return _xla(x, w, stride, [(p, p) for p in pad])
 
 
-def _xla(x: Array, w: Array, stride: int, pads: list[tuple[int, int]]) -> Array:
+def _xla(x: Array, w: Array, stride: int, pads: Sequence[tuple[int, int]]) -> Array:
     return lax.conv_general_dilated(
         x, w, (stride, stride), pads, dimension_numbers=_LAYOUT, precision=_HIGHEST
     )
 
 
 def _on_cpu(x: Array, w: Array, stride: int) -> Array:
-    """The convolutions without padding, in the forms that XLA runs 1.4 to 4 times as fast on a CPU."""
+    """A 3 x 3 convolution without padding, in the form that XLA runs 1.1 to 3 times as fast on a CPU."""
     if stride == 1:  # without any padding it takes a slow way: add an end, and cut it
         return _xla(x, w, 1, [(0, 1), (0, 1)])[:, :-1, :-1]
     if x.shape[-1] == 3:  # too few channels to be fast: four pixels become one

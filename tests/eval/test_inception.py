@@ -138,6 +138,16 @@ def test_pools_by_hand():
     assert network.max_pool(jnp.tile(x, (1, 2, 2, 1)), 2).shape == (1, 2, 2, 1)
 
 
+@pytest.mark.parametrize("stride, channels", [(1, 5), (2, 5), (2, 3)])
+def test_the_forms_on_a_cpu_are_the_convolution(stride, channels):
+    random = np.random.default_rng(0)
+    x = jnp.asarray(random.normal(size=(2, 11, 9, channels)), jnp.float32)
+    w = jnp.asarray(random.normal(size=(3, 3, channels, 4)), jnp.float32)
+    right = jax.jit(network._xla, static_argnums=(2, 3))(x, w, stride, ((0, 0),) * 2)
+    got = jax.jit(network._on_cpu, static_argnums=2)(x, w, stride)
+    np.testing.assert_allclose(got, right, rtol=1e-5, atol=1e-5)
+
+
 def test_there_and_back_bit_for_bit(state, params):
     back = inception.to_torch_state(params)
     assert back.keys() == state.keys()
