@@ -1,7 +1,7 @@
 """Stacked digits, 1,000 modes: three 8 x 8 digits as the channels of a picture, and a D a quarter as wide as G.
 
     python launch.py --config=configs/stacked_digits.py
-    python -m experiments.stacked_digits.run runs/stacked_digits
+    python launch.py eval --workdir=runs/stacked_digits
 
 D judges four pictures at once (PacGAN, arXiv:1712.04086); plain DCGAN is --config.trick.packing=1. The modes of both are
 in experiments/stacked_digits/README.md.

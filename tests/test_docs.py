@@ -7,6 +7,8 @@ import pytest
 
 from gan_jax.augment import AUGMENTS
 from gan_jax.data import SOURCES
+from gan_jax.eval.features import FEATURES
+from gan_jax.eval.measures import METRICS
 from gan_jax.fields import FIELDS
 from gan_jax.losses import LOSSES
 from gan_jax.models import MODELS
@@ -52,3 +54,8 @@ def test_every_source_and_config_is_in_the_readme():
     shown = quoted("README.md")
     assert set(SOURCES) - shown == set()
     assert {path.stem for path in (ROOT / "configs").glob("*.py")} - shown == set()
+
+
+def test_every_metric_and_its_features_are_explained():
+    values = {name for row in METRICS.values() for name in row.better}
+    assert (values | {*METRICS, *FEATURES}) - quoted("docs/evaluation.md") == set()
