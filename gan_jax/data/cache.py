@@ -143,7 +143,7 @@ def _decode_into(part: Path, pictures: Pictures, spec: DataSpec) -> dict[str, An
         if not spec.resolution and len(sides) > 1:
             raise DataError(
                 f"the pictures of {spec.source!r} differ in size ({min(sides)} to {max(sides)} pixels a "
-                "side after the centre crop): set --config.data.resolution=64, say"
+                "side after the centre crop): set --config.data.resolution=64, say (eval: --resolution=64)"
             )
         side = spec.resolution or sides.pop()
         shape = (len(pictures.names), side, side, 1 if grey else 3)

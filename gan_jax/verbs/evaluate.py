@@ -100,13 +100,15 @@ def run(
 
 
 def shown(rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
-    """Print a line of the table for each row as it comes."""
-    print(f"{'step':>8}  {'weights':7}  {'metric':28} {'value':>12}  {'std':>10}")
+    """Print a line of the table for each row as it comes, and the head before the first."""
+    head = f"{'step':>8}  {'weights':7}  {'metric':38} {'value':>12}  {'std':>10}"
     for row in rows:
         weights = row["protocol"].get("weights", "")
         std = f"{row['std']:10.4g}" if "std" in row else ""
-        left = f"{row['step']:8}  {weights:7}  {row['metric']:28}"
-        print(f"{left} {row['value']:12.6g}  {std}".rstrip(), flush=True)
+        left = f"{row['step']:8}  {weights:7}  {row['metric']:38}"
+        line = f"{left} {row['value']:12.6g}  {std}".rstrip()
+        print(f"{head}\n{line}" if head else line, flush=True)
+        head = ""
         yield row
 
 
