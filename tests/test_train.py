@@ -34,7 +34,7 @@ SMALL = [
     "--config.scan_steps=8",
     "--config.model.dropout=0.1",
     "--config.n_disc=2",
-    "--config.eval.every=60",
+    "--config.eval.every=65",
     "--config.eval.n=100",
     "--config.eval.metrics=modes,fd",
 ]
