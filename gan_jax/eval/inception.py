@@ -58,27 +58,27 @@ def from_torch_state(state: dict[str, np.ndarray]) -> Params:
     """Return the parameters from arrays under the names of the PyTorch conversions (kernels OIHW, fc [1008, 2048]).
 
     `num_batches_tracked` may be there and is left out. Raises UserError naming the first keys that are missing,
-    unexpected, or not float32 of their shape.
+    unexpected, or not floats of their shape; all become float32.
     """
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _layout())
-    right = {key: (v.dtype, v.shape) for key, v in to_torch_state(zeros).items()}
+    right = {key: v.shape for key, v in to_torch_state(zeros).items()}
     stems = {k.removesuffix("running_var") for k in right if "running_var" in k}
     counters = {f"{stem}num_batches_tracked" for stem in stems}
-    found = {k: (v.dtype, v.shape) for k, v in state.items() if k not in counters}
+    arrays = {k: np.asarray(v) for k, v in state.items() if k not in counters}
     wrong = {
-        "missing": sorted(right.keys() - found.keys()),
-        "unexpected": sorted(found.keys() - right.keys()),
+        "missing": sorted(right.keys() - arrays.keys()),
+        "unexpected": sorted(arrays.keys() - right.keys()),
         "of another shape or type": [
-            f"{k} ({found[k][0]} {list(found[k][1])}, not float32 {list(right[k][1])})"
-            for k in sorted(right.keys() & found.keys())
-            if found[k] != right[k]
+            f"{k} ({arrays[k].dtype} {list(arrays[k].shape)}, not float {list(right[k])})"
+            for k in sorted(right.keys() & arrays.keys())
+            if arrays[k].shape != right[k] or arrays[k].dtype.kind != "f"
         ],
     }
     if any(wrong.values()):
         text = "; ".join(f"{what}: {_first(k)}" for what, k in wrong.items() if k)
         raise UserError(f"these are not the arrays of {FILE}: {text}")
     return tree_map_with_path(
-        lambda path, leaf: _from_torch(state[_key(path)]), _layout()
+        lambda path, leaf: _from_torch(arrays[_key(path)]).astype(leaf.dtype), _layout()
     )
 
 

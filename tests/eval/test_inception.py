@@ -171,11 +171,11 @@ def test_there_and_back_bit_for_bit(state, params):
         ({"fc.num_batches_tracked": np.array(0)}, "unexpected: fc.num_batches_tracked"),
         (
             {"fc.weight": np.zeros((1000, 2048), np.float32)},
-            r"fc.weight \(float32 \[1000, 2048\], not float32 \[1008, 2048\]\)",
+            r"fc.weight \(float32 \[1000, 2048\], not float \[1008, 2048\]\)",
         ),
         (
-            {"Mixed_5b.branch1x1.conv.weight": np.zeros((64, 192, 1, 1))},
-            r"branch1x1.conv.weight \(float64 \[64, 192, 1, 1\], not float32 ",
+            {"Mixed_5b.branch1x1.conv.weight": np.zeros((64, 192, 1, 1), int)},
+            r"branch1x1.conv.weight \(int64 \[64, 192, 1, 1\], not float ",
         ),
     ],
 )
