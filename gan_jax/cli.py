@@ -12,7 +12,7 @@ from gan_jax.fields import FIELDS
 from gan_jax.lock import FolderInUse
 from gan_jax.record import RecordError
 from gan_jax.types import UserError, lookup
-from gan_jax.verbs import evaluate, sample, train
+from gan_jax.verbs import evaluate, report, sample, sweep, train
 
 USAGE = 2
 MISTAKES = (UserError, FolderInUse, CheckpointError, RecordError, OSError)
@@ -52,6 +52,8 @@ VERBS: dict[str, Verb] = {
     "eval": Verb(
         evaluate.flags, evaluate.run, "measure a run, or two folders of pictures"
     ),
+    "sweep": Verb(sweep.flags, sweep.run, "many settings of a config in one program"),
+    "report": Verb(report.flags, report.run, "a run, runs or a sweep as one page"),
 }
 
 

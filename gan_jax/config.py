@@ -87,6 +87,26 @@ def override(config: ConfigDict, name: str, value: Any) -> None:
     config[last] = value
 
 
+def executed(path: str) -> Any:
+    """The module of a config file. Raises ConfigError when it is missing or broken."""
+    if not Path(path).is_file():
+        near = ", ".join(sorted(str(p) for p in Path(path).parent.glob("*.py")))
+        raise ConfigError(f"no config file {path!r}; there are: {near or 'none there'}")
+    module_spec = importlib.util.spec_from_file_location("gan_jax_config", path)
+    module = importlib.util.module_from_spec(module_spec)
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def sweep_of(spec: str) -> Any:
+    """What get_sweep() of a config file asks for: text, or a list of {field: value}; None without one."""
+    make = getattr(executed(spec.partition(":")[0]), "get_sweep", None)
+    return make() if make else None
+
+
 def load(spec: str) -> ConfigDict:
     """Read "FILE.py", "FILE.py:smoke" or "FILE.py:ARG" (ARG goes to the file's get_config).
 
@@ -96,18 +116,10 @@ def load(spec: str) -> ConfigDict:
     words = [word for word in argument.split(",") if word]
     smoke = "smoke" in words
     rest = [word for word in words if word != "smoke"]
-    if not Path(path).is_file():
-        near = ", ".join(sorted(str(p) for p in Path(path).parent.glob("*.py")))
-        raise ConfigError(f"no config file {path!r}; there are: {near or 'none there'}")
-    module_spec = importlib.util.spec_from_file_location("gan_jax_config", path)
-    module = importlib.util.module_from_spec(module_spec)
-    try:
-        module_spec.loader.exec_module(module)
-        make = module.get_config
-    except AttributeError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except Exception as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
+    module = executed(path)
+    if not hasattr(module, "get_config"):
+        raise ConfigError(f"{path} has no function get_config()")
+    make = module.get_config
     if rest and not inspect.signature(make).parameters:
         raise ConfigError(f"{path} takes no argument but smoke; got {','.join(rest)!r}")
     try:

@@ -14,10 +14,9 @@ from tqdm import tqdm
 from gan_jax import config as configs
 from gan_jax import data
 from gan_jax.best import TRAINING
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.eval.judge import Judge, Value
 from gan_jax.eval.measures import Request, default_n, names, some
-from gan_jax.sampling import draw, finished, load
+from gan_jax.sampling import checkpoints_of, draw, finished, load
 from gan_jax.types import ModelSpec, UserError, lookup
 
 LATENTS = 0  # seed of the samples that are measured during training
@@ -111,7 +110,7 @@ def of_run(
     """
     steps: list[Any] = [step]
     if step == "all":
-        steps = list(Checkpoints(Path(workdir) / "checkpoints").steps()) or [None]
+        steps = list(checkpoints_of(workdir)[0].steps()) or [None]
     judge: Judge | None = None
     for wanted in steps:
         for which in weights:

@@ -26,7 +26,7 @@ from gan_jax.job import Job
 from gan_jax.parallel import Runner
 from gan_jax.progress import Progress
 from gan_jax.record import Record
-from gan_jax.sampling import finished, make_sampler, showcase
+from gan_jax.sampling import Fed, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
 from gan_jax.types import TrainState
 
@@ -61,6 +61,13 @@ def stoppable() -> Iterator[Stop]:
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
+
+
+def drawing(out: np.ndarray, shown: Fed, real: np.ndarray) -> np.ndarray:
+    """Samples as one picture: a grid, or points over some of the real ones."""
+    if out.ndim == 4:
+        return images.grid(out, shown.columns)
+    return images.scatter(out, real[:POINTS])
 
 
 class Loop:
@@ -176,10 +183,8 @@ class Loop:
     def picture(self) -> None:
         """Write the fixed-noise grid of the averaged generator."""
         out = finished(self.sampler(self.state.ema, self.state.hyper, self.shown))
-        real = self.job.dataset.images[:POINTS]
-        columns = self.shown.columns
-        draw = images.grid(out, columns) if out.ndim == 4 else images.scatter(out, real)
-        self.record.image(self.step, draw)
+        real = self.job.dataset.images
+        self.record.image(self.step, drawing(out, self.shown, real))
 
     def evaluate(self) -> None:
         """Measure the averaged generator; its rows are written before the state, so a resumed run misses none."""

@@ -36,8 +36,9 @@ class RecordError(RuntimeError):
 class Record:
     """Writes one run folder. Files open at their first use; `close` may be followed by more writing."""
 
-    def __init__(self, workdir: str | Path):
-        """Make the folder if it is not there; write nothing yet."""
+    def __init__(self, workdir: str | Path, board: bool = True):
+        """Make the folder if it is not there; write nothing yet. board: whether TensorBoard is written too."""
+        self.board = board
         self.workdir = Path(workdir)
         self.workdir.mkdir(parents=True, exist_ok=True)
         self._files: dict[str, Any] = {}
@@ -63,6 +64,8 @@ class Record:
         """
         numbers = {name: float(value) for name, value in row.items() if name != "step"}
         self.append("metrics.jsonl", {"step": step, **numbers})
+        if not self.board:
+            return
         writer = self._tensorboard()
         for name, value in numbers.items():
             if math.isfinite(value):  # tensorboardX complains on the terminal otherwise
@@ -76,7 +79,7 @@ class Record:
     def evaluation(self, row: Mapping[str, Any]) -> None:
         """Append one value to eval.jsonl and to TensorBoard."""
         self.append("eval.jsonl", row)
-        if math.isfinite(row["value"]):
+        if self.board and math.isfinite(row["value"]):
             name = f"eval/{row['metric']}"
             self._tensorboard().add_scalar(name, row["value"], row["step"])
 
@@ -116,7 +119,8 @@ class Record:
         """Save a picture uint8 [H, W, C] as samples/step_00001000.png and to TensorBoard; return its path."""
         path = self.workdir / "samples" / f"step_{step:08d}.png"
         images.save_png(path, picture)
-        self._tensorboard().add_image("samples", picture, step, dataformats="HWC")
+        if self.board:
+            self._tensorboard().add_image("samples", picture, step, dataformats="HWC")
         return path
 
     def gif(self) -> Path | None:

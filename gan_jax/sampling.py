@@ -22,6 +22,7 @@ from gan_jax.tricks import pack
 from gan_jax.types import AnyArray, ModelSpec, Pair, Scores, UserError, lookup
 
 BATCH = 256  # pictures a call: bounds memory, one compiled shape
+POINTER = "member.json"  # of a sweep's member: its group's folder, and its place in it
 MOST_COLUMNS = 16  # of a grid by class
 
 
@@ -165,6 +166,16 @@ def finished(out: np.ndarray) -> np.ndarray:
     return to_uint8(out) if out.ndim == 4 else out
 
 
+def checkpoints_of(
+    workdir: str | Path,
+) -> tuple[checkpoint.Checkpoints, dict[str, Any]]:
+    """Where a run's states are, and for a member of a sweep which of its group's they are ({} otherwise)."""
+    pointer = Path(workdir) / POINTER
+    where = json.loads(pointer.read_text()) if pointer.is_file() else {}
+    folder = Path(workdir) / where.get("group", "")
+    return checkpoint.Checkpoints(folder / "checkpoints"), where
+
+
 class Run:
     """A trained run, read from its folder. Made by `load`.
 
@@ -196,10 +207,19 @@ class Run:
         target = jax.eval_shape(
             partial(init, self.recipe, self._nets, config.hyper_of(self.config)), 0
         )
-        saved = checkpoint.Checkpoints(folder / "checkpoints")
+        saved, where = checkpoints_of(folder)
         if step == "best":
             step = best_step(folder, self.config.eval.best)
-        state = jax.device_put(saved.restore(step, target))
+        if where:
+            many = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct((where["members"], *x.shape), x.dtype),
+                target,
+            )
+            state = saved.restore(step, many)
+            state = jax.tree.map(lambda x: x[where["index"]], state)
+        else:
+            state = saved.restore(step, target)
+        state = jax.device_put(state)
         self.step = int(state.step)
         self.hyper = state.hyper
         self.key = state.key

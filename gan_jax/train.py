@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,12 +12,14 @@ from ml_collections import ConfigDict
 from gan_jax import config as configs
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.config import ConfigError
+from gan_jax.data import Dataset
 from gan_jax.evaluation import Evaluator
 from gan_jax.job import Job, assemble, make_runner, shape_of_state
 from gan_jax.lock import locked
 from gan_jax.loop import Loop, stoppable
 from gan_jax.parallel import Runner
 from gan_jax.record import Record, read_config
+from gan_jax.sampling import POINTER
 from gan_jax.step import init
 from gan_jax.types import TrainState
 
@@ -30,6 +33,11 @@ def say(text: str) -> None:
 
 def check_same_run(workdir: Path, job: Job) -> None:
     """Raise ConfigError with a diff when the folder holds a run of another config or other data."""
+    for name, what in ((POINTER, "a member of a sweep"), ("sweep.json", "a sweep")):
+        if (workdir / name).is_file():
+            raise ConfigError(
+                f"{workdir} is {what}: go on with the sweep's command, or choose another --workdir"
+            )
     if not (workdir / "config.json").is_file():
         return
     old = read_config(workdir)
@@ -63,6 +71,17 @@ def describe(job: Job, step: int) -> str:
     return f"{what}, {len(devices)} {devices[0].platform} device(s), from step {step:,} to {config.steps:,}"
 
 
+def data_facts(dataset: Dataset) -> dict[str, Any]:
+    """What config.json says of the data."""
+    return {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "shape": list(dataset.images.shape[1:]),
+        "examples": len(dataset.images),
+        "label_names": list(dataset.label_names),
+    }
+
+
 def train(config: ConfigDict, workdir: str | Path, command: str) -> int:
     """Run a validated config in its folder and return the exit code (0 done, 3 diverged, 75 interrupted).
 
@@ -85,18 +104,7 @@ def train(config: ConfigDict, workdir: str | Path, command: str) -> int:
         state = begin(job, runner, saved)
         record = Record(folder)
         record.truncate(int(state.step))
-        dataset = job.dataset
-        record.write_config(
-            config.to_dict(),
-            command,
-            {
-                "name": dataset.name,
-                "digest": dataset.digest,
-                "shape": list(dataset.images.shape[1:]),
-                "examples": len(dataset.images),
-                "label_names": list(dataset.label_names),
-            },
-        )
+        record.write_config(config.to_dict(), command, data_facts(job.dataset))
         say(describe(job, int(state.step)))
         return run(Loop(job, runner, state, record, saved, evaluator), command)
 

@@ -16,6 +16,7 @@ from gan_jax.models.kit import CONDITIONS, MINIBATCH
 from gan_jax.models.layers import INITS
 from gan_jax.models.norms import NORMS
 from gan_jax.penalties import PENALTIES
+from gan_jax.population import BACKENDS
 from gan_jax.regularisers import REGULARISERS
 from gan_jax.tricks import FEATURE_MATCHING, SCHEDULES
 from gan_jax.turns import OPTIMIZERS
@@ -59,3 +60,7 @@ def test_every_source_and_config_is_in_the_readme():
 def test_every_metric_and_its_features_are_explained():
     values = {name for row in METRICS.values() for name in row.better}
     assert (values | {*METRICS, *FEATURES}) - quoted("docs/evaluation.md") == set()
+
+
+def test_every_backend_is_explained():
+    assert set(BACKENDS) - quoted("docs/sweeps.md") == set()

@@ -13,9 +13,10 @@ LEVELS = [
     {"auxiliary", "judging", "objectives"},
     {"turns", "step", "chunk"},
     {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
-    | {"data", "eval", "best"},
-    {"job", "sampling", "evaluation", "loop", "train"},
-    {"cli", "verbs", "__init__"},
+    | {"data", "eval", "best", "settings", "plan"},
+    {"job", "sampling", "evaluation", "loop", "train"}
+    | {"population", "herd", "sweep"},
+    {"cli", "verbs", "report", "__init__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
 ROOMS = {  # outside package -> where in gan_jax it may be imported
@@ -24,8 +25,9 @@ ROOMS = {  # outside package -> where in gan_jax it may be imported
     "orbax": {"checkpoint"},
     "tensorflow_datasets": {"data"},
     "PIL": {"data", "images"},
-    "ml_collections": {"config", "job", "train", "evaluation"},
+    "ml_collections": {"config", "job", "train", "evaluation", "plan", "sweep"},
     "tensorboardX": {"record"},
+    "matplotlib": {"report"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

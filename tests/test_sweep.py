@@ -1,0 +1,202 @@
+"""Sweeps: a member is its single run, killed and resumed is uninterrupted, a dead member leaves the others alone."""
+
+import csv
+import json
+import signal
+
+import numpy as np
+import pytest
+
+import gan_jax
+from gan_jax import sweep as sweeps
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.cli import main
+from gan_jax.record import columns
+from tests.recipes import bits
+from tests.test_train import CLOCK, ROOT, finish
+
+OPTIMISED = True  # this is about equal bits of different programs
+RING = [
+    f"--config={ROOT}/configs/ring_plain.py",
+    "--config.batch_size=16",
+    "--config.model.width=8",
+    "--config.n_disc=2",
+    "--config.log_every=10",
+    "--config.sample_every=30",
+    "--config.checkpoint_every=20",
+    "--config.eval.every=30",
+    "--config.eval.n=100",
+    "--config.scan_steps=8",
+    "--config.steps=60",
+]
+SWEEP = "--sweep=optim.disc.lr=1e-4,1e-2;seed=0,7"
+
+
+def rows_of(folder):
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in CLOCK}
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+def left(folder):
+    """What a member or a run leaves: rows, evaluations, pictures."""
+    pictures = {p.name: p.read_bytes() for p in (folder / "samples").glob("*.png")}
+    return rows_of(folder), (folder / "eval.jsonl").read_text(), pictures
+
+
+def everything(folder):
+    members = {p.name: left(p) for p in sorted((folder / "members").iterdir())}
+    return members, (folder / "results.csv").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    code, text = finish(folder, "sweep", *RING, SWEEP, "--backend=map")
+    assert code == 0, text
+    return folder
+
+
+def test_a_member_is_the_run_of_its_setting_to_the_bit(whole, tmp_path):
+    words = ["--config.optim.disc.lr=1e-2", "--config.seed=7"]
+    code, text = finish(tmp_path, *RING, *words)
+    assert code == 0, text
+    member = whole / "members" / "0003"
+    assert left(member) == left(tmp_path)
+    ours, alone = gan_jax.load(member), gan_jax.load(tmp_path)
+    assert bits(ours.params) == bits(alone.params) and ours.step == alone.step == 60
+    np.testing.assert_array_equal(ours.sample(50, seed=1), alone.sample(50, seed=1))
+    assert (
+        "--config.optim.disc.lr=0.01 --config.seed=7"
+        in json.loads((member / "config.json").read_text())["command"]
+    )
+
+
+def test_members_differ(whole):
+    rows = [rows_of(p)[-1]["loss/disc"] for p in (whole / "members").iterdir()]
+    assert len(set(rows)) == 4
+
+
+def test_together_is_one_by_one_to_rounding(whole, tmp_path):
+    code, text = finish(tmp_path, "sweep", *RING, SWEEP, "--backend=vmap")
+    assert code == 0, text
+    for name in ("0000", "0003"):
+        ours, theirs = (rows_of(x / "members" / name)[-1] for x in (tmp_path, whole))
+        for key, value in theirs.items():
+            assert ours[key] == pytest.approx(value, rel=2e-3, abs=2e-3), key
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [("gan_jax.herd:Herd.dispatch", 7), ("gan_jax.record:Record.append", 11)],
+)
+def test_a_sweep_killed_and_resumed_equals_one_that_was_not(
+    where, count, whole, tmp_path
+):
+    words = ("sweep", *RING, SWEEP, "--backend=map")
+    code, _ = finish(tmp_path, *words, strike=("SIGKILL", where, count))
+    assert code == -signal.SIGKILL
+    code, text = finish(tmp_path, *words)
+    assert code == 0, text
+    assert everything(tmp_path) == everything(whole)
+
+
+def test_a_finished_sweep_is_not_touched(whole):
+    before = {p: p.stat().st_mtime_ns for p in (whole / "members").rglob("*.json*")}
+    code, text = finish(whole, "sweep", *RING, SWEEP, "--backend=map")
+    assert code == 0 and "done: 4 members" in text
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_a_dead_member_is_frozen_and_the_others_go_on(whole, tmp_path):
+    text = SWEEP.replace("1e-4,1e-2", "1e-4,1e30")
+    assert finish(tmp_path, "sweep", *RING, text, "--backend=map")[0] == 0
+    with open(tmp_path / "results.csv") as file:
+        table = list(csv.DictReader(file))
+    assert [row["status"] for row in table] == ["done", "done", "diverged", "diverged"]
+    assert int(table[2]["step"]) < 60
+    for name in ("0000", "0001"):
+        assert left(tmp_path / "members" / name) == left(whole / "members" / name)
+    dead = gan_jax.load(tmp_path / "members" / "0002")
+    assert np.isfinite(dead.sample(10)).all() and dead.step == int(table[2]["step"])
+
+
+def test_results_and_plan(whole):
+    with open(whole / "results.csv") as file:
+        table = list(csv.DictReader(file))
+    plan = json.loads((whole / "sweep.json").read_text())
+    assert [row["member"] for row in table] == ["0000", "0001", "0002", "0003"]
+    assert plan["fields"] == ["optim.disc.lr", "seed"]
+    assert plan["groups"] == [{"backend": "map", "members": 4}]
+    for row, one in zip(table, plan["members"], strict=True):
+        last = columns(whole / "members" / row["member"] / "metrics.jsonl")
+        assert float(row["final/loss/gen"]) == last["loss/gen"][-1]
+        assert float(row["optim.disc.lr"]) == one["setting"]["optim.disc.lr"]
+        assert row["status"] == "done" and float(row["best/modes"]) >= 0
+    assert Checkpoints(whole / "groups/0/checkpoints").latest() == 60
+
+
+def test_the_verbs_take_a_member(whole, capsys, tmp_path):
+    member = whole / "members" / "0002"
+    out = tmp_path / "rows.jsonl"
+    assert (
+        main(["eval", f"--workdir={member}", "--metrics=fd", "--n=50", f"--out={out}"])
+        == 0
+    )
+    assert (
+        main(["sample", f"--workdir={member}", f"--out={tmp_path}/x.npz", "--n=5"]) == 0
+    )
+    capsys.readouterr()
+    assert main([*RING, f"--workdir={member}"]) == 2
+    assert "is a member of a sweep" in capsys.readouterr().err
+    assert main([*RING, f"--workdir={whole}"]) == 2
+    assert "is a sweep" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_the_plan_and_writes_nothing(tmp_path, capsys):
+    words = ["sweep", *RING, "--sweep=loss=hinge,rp;seed=0..2", "--dry-run"]
+    assert main([*words, f"--workdir={tmp_path / 's'}"]) == 0
+    text = capsys.readouterr().out
+    assert "6 members in 2 group(s)" in text and "loss rp, ring" in text
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "has no get_sweep()"),
+        (["--sweep=seed=0,x"], "expected a whole number"),
+        (["--sweep=loss=hinge,began"], "setting loss=began"),
+        (["--sweep=seed=0,1", "--most=-1"], "--most=-1"),
+        (["--sweep=seed=0,1", "--config.eval.patience=2"], "eval.patience is 2"),
+    ],
+)
+def test_mistakes(words, message, tmp_path, capsys):
+    workdir = tmp_path / "s"
+    assert main(["sweep", *RING, *words, f"--workdir={workdir}"]) == 2
+    assert message in capsys.readouterr().err and not workdir.exists()
+
+
+def test_another_sweep_in_the_folder_is_refused(whole, capsys):
+    assert main(["sweep", *RING, "--sweep=seed=0..3", f"--workdir={whole}"]) == 2
+    assert (
+        "holds another sweep (4 members over optim.disc.lr, seed)"
+        in capsys.readouterr().err
+    )
+    changed = ["--config.batch_size=32", f"--workdir={whole}"]
+    assert main(["sweep", *RING, SWEEP, *changed]) == 2
+    assert "batch_size: 16 -> 32" in capsys.readouterr().err
+
+
+def test_auto_takes_the_fastest_and_keeps_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweeps, "fastest", lambda job, members: "vmap")
+    words = ["sweep", *RING, SWEEP, "--config.steps=4", f"--workdir={tmp_path}"]
+    assert main(words) == 0
+    plan = json.loads((tmp_path / "sweep.json").read_text())
+    assert plan["groups"][0]["backend"] == "vmap"
+    monkeypatch.setattr(sweeps, "fastest", lambda job, members: "map")
+    words[words.index("--config.steps=4")] = "--config.steps=8"
+    assert main(words) == 0
+    again = json.loads((tmp_path / "sweep.json").read_text())
+    assert again["groups"][0]["backend"] == "vmap"
