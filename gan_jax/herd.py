@@ -3,6 +3,7 @@
 import json
 import shlex
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,6 +108,7 @@ class Herd:
             "eval.every": self.evaluate,
         }
         due = [write for cadence, write in writers.items() if self.due(cadence)]
+        self.metrics = jax.device_get(self.metrics)  # once, not once a member
         halted = np.asarray(self.states.halted)
         for index, record in enumerate(self.records):
             for write in due if not halted[index] else []:
@@ -116,28 +118,27 @@ class Herd:
 
     def log(self, index: int, record: Record) -> None:
         """One row of metrics.jsonl."""
-        values = jax.device_get(member(self.metrics, index))
-        row = {name: float(x) for name, x in values.items() if not x.ndim}
+        values = member(self.metrics, index)
+        row = {name: float(x) for name, x in values.items() if not np.ndim(x)}
         record.log(self.step, row | {"seconds": self.seconds})
 
     def picture(self, index: int, record: Record) -> None:
         """The fixed-noise grid of one member, as a run of its own would show it."""
         spec = self.job.recipe.model
-        one = member(self.states, index)
-        key = jax.random.fold_in(one.key, FIXED_NOISE)
+        key = jax.random.fold_in(self.states.key[index], FIXED_NOISE)
         shown = showcase(spec, key, GRID if len(spec.image_shape) == 3 else POINTS)
-        out = finished(self.sampler(one.ema, one.hyper, shown))
+        out = finished(self.sampler(*self.averages(index), shown))
         record.image(self.step, drawing(out, shown, self.job.dataset.images))
 
     def evaluate(self, index: int, record: Record) -> None:
         """Rows of eval.jsonl of one member."""
-        one = member(self.states, index)
-
-        def sample(fed: Any, each: Any) -> np.ndarray:
-            return self.sampler(one.ema, one.hyper, fed, each)
-
+        sample = partial(self.sampler, *self.averages(index))
         for row in self.evaluator.rows(self.step, self.job.recipe.model, sample):
             record.evaluation(row)
+
+    def averages(self, index: int) -> tuple[Any, Any]:
+        """A member's averaged generator and its numbers."""
+        return member((self.states.ema, self.states.hyper), index)
 
     def save(self) -> None:
         """Write the group's checkpoint, unless this step has one."""

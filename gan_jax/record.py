@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -158,6 +159,25 @@ class Record:
             )
             self._purge = None
         return self._writer
+
+
+def write_hparams(
+    folder: Path, table: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> None:
+    """Write TensorBoard's HParams view anew: {name: (setting, values)} of every member of a sweep.
+
+    Values that are not finite numbers are left out.
+    """
+    from tensorboardX import SummaryWriter  # slow to import
+
+    shutil.rmtree(folder, ignore_errors=True)
+    with SummaryWriter(str(folder)) as writer:
+        for name, (setting, values) in table.items():
+            kept = {
+                k: float(v) for k, v in values.items() if isinstance(v, int | float)
+            }
+            finite = {k: v for k, v in kept.items() if math.isfinite(v)}
+            writer.add_hparams(dict(setting), finite, name=name)
 
 
 def read_config(workdir: str | Path) -> dict[str, Any]:

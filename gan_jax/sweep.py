@@ -4,6 +4,7 @@
     results.csv            setting, status, last and best values of every member
     members/0003/          config.json, metrics.jsonl, eval.jsonl, samples/, member.json: where its weights are
     groups/0/checkpoints/  the states of all members of a group
+    tensorboard/           HParams of all members
 
 Killed anywhere, the same command goes on: finished groups are not touched, an unfinished one resumes from its last
 checkpoint, to the same bytes.
@@ -31,7 +32,7 @@ from gan_jax.lock import locked
 from gan_jax.loop import Stop, stoppable
 from gan_jax.plan import Group, Member, groups_of, members_of
 from gan_jax.population import BACKENDS, Population
-from gan_jax.record import columns, read_config
+from gan_jax.record import columns, read_config, write_hparams
 from gan_jax.sampling import POINTER
 from gan_jax.settings import Setting
 from gan_jax.train import DONE, INTERRUPTED, say
@@ -164,7 +165,11 @@ class Sweep:
                     say(f"interrupted, saved. Resume with:\n  {self.command}")
                     return INTERRUPTED
                 self.write_results()
-        say(f"done: {len(self.members)} members. Numbers: {self.workdir}/results.csv")
+        self.write_board()
+        say(
+            f"done: {len(self.members)} members. Numbers: {self.workdir}/results.csv\n"
+            f"Look at it:  python launch.py report --workdir={self.workdir}"
+        )
         return DONE
 
     def run_group(self, number: int, group: Group, stop: Stop) -> bool:
@@ -196,6 +201,15 @@ class Sweep:
         writer.writeheader()
         writer.writerows(rows)
         write_atomic(self.workdir / "results.csv", text.getvalue().encode())
+
+    def write_board(self) -> None:
+        """TensorBoard's HParams view of all members' last values."""
+        table = {}
+        for one in self.members:
+            row = self.result(one)
+            values = {k: v for k, v in row.items() if k not in {"member", *one.setting}}
+            table[one.name] = (one.setting, values)
+        write_hparams(self.workdir / "tensorboard", table)
 
     def result(self, one: Member) -> dict[str, Any]:
         """A member's line of results.csv."""

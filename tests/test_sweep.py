@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gan_jax
 from gan_jax import sweep as sweeps
@@ -135,6 +136,17 @@ def test_results_and_plan(whole):
         assert float(row["optim.disc.lr"]) == one["setting"]["optim.disc.lr"]
         assert row["status"] == "done" and float(row["best/modes"]) >= 0
     assert Checkpoints(whole / "groups/0/checkpoints").latest() == 60
+
+
+def test_tensorboard_has_the_settings_and_values(whole):
+    members = sorted((whole / "tensorboard").glob("00*"))
+    assert [p.name for p in members] == ["0000", "0001", "0002", "0003"]
+    events = EventAccumulator(str(members[3])).Reload()
+    start = events.SummaryMetadata("_hparams_/session_start_info")
+    assert b"optim.disc.lr" in start.plugin_data.content
+    (value,) = events.Scalars("final/loss/gen")
+    last = columns(whole / "members" / "0003" / "metrics.jsonl")["loss/gen"][-1]
+    assert value.value == np.float32(last)
 
 
 def test_the_verbs_take_a_member(whole, capsys, tmp_path):
