@@ -129,6 +129,14 @@ def load(spec: str) -> ConfigDict:
     return shrink(config) if smoke else config
 
 
+def loaded(spec: str, overrides: list[tuple[str, str]]) -> ConfigDict:
+    """A validated config with the (name, text) overrides of a command line. Raises ConfigError."""
+    config = load(spec)
+    for name, text in overrides:
+        override(config, name, parse(name, text))
+    return validate(config)
+
+
 def shrink(config: ConfigDict) -> ConfigDict:
     """The `:smoke` form of a config: seconds on a laptop, the same structure."""
     config.steps = min(config.steps, 20)

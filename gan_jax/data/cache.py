@@ -57,7 +57,7 @@ def load_or_decode(pictures: Pictures, spec: DataSpec) -> Dataset:
     except OSError as error:
         raise DataError(
             f"cannot write decoded pictures to {entry.parent}: {error}; "
-            "choose another folder with --config.data.cache_dir=DIR or $GAN_JAX_CACHE"
+            "choose another folder with $GAN_JAX_CACHE"
         ) from error
     found = find(pictures.key, pictures.fingerprint, spec)
     if found is None:

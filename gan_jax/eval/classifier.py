@@ -95,7 +95,7 @@ def load_or_train(dataset: Dataset, cache_dir: str = "") -> Classifier:
     except OSError as error:
         raise UserError(
             f"cannot write the classifier to {path}: {error}; choose another folder with "
-            "--config.data.cache_dir=DIR or $GAN_JAX_CACHE"
+            "$GAN_JAX_CACHE"
         ) from error
     return classifier
 

@@ -45,10 +45,7 @@ def run(
     args: argparse.Namespace, overrides: list[tuple[str, str]], command: str
 ) -> int:
     """Plan, and train what is not trained yet."""
-    config = configs.load(args.config)
-    for name, text in overrides:
-        configs.override(config, name, configs.parse(name, text))
-    configs.validate(config)
+    config = configs.loaded(args.config, overrides)
     given = args.sweep or configs.sweep_of(args.config)
     if not given:
         raise ConfigError(

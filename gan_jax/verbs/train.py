@@ -24,9 +24,6 @@ def run(
     args: argparse.Namespace, overrides: list[tuple[str, str]], command: str
 ) -> int:
     """Train, or resume."""
-    config = configs.load(args.config)
-    for name, text in overrides:
-        configs.override(config, name, configs.parse(name, text))
-    configs.validate(config)
+    config = configs.loaded(args.config, overrides)
     name = Path(args.config.partition(":")[0]).stem
     return train(config, args.workdir or Path("runs") / name, command)

@@ -161,7 +161,7 @@ def test_folder_precedence(folder, tmp_path, monkeypatch):
 
 def test_unwritable_cache_says_so(folder, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="--config.data.cache_dir=DIR"):
+    with pytest.raises(DataError, match="GAN_JAX_CACHE"):
         load(
             DataSpec(source=f"folder:{folder}", cache_dir=str(tmp_path / "file" / "x"))
         )
