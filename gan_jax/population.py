@@ -89,12 +89,15 @@ class Population:
         if row.spread:
             own, same = PartitionSpec(AXIS), PartitionSpec()
             specs = (own, same, own, same)
-            run = jax.shard_map(run, mesh=self.mesh, in_specs=specs, out_specs=own)
+            # no collectives, so nothing can vary by device that should not
+            run = jax.shard_map(
+                run, mesh=self.mesh, in_specs=specs, out_specs=own, check_vma=False
+            )
         self.run = jax.jit(run, donate_argnums=0)
 
     def shapes(self) -> TrainState:
-        """The structure, shapes and dtypes of all members' states."""
-        return stacked_shapes(self.job, len(self.seeds))
+        """The structure, shapes and dtypes of the members' states, as they are saved: without padding."""
+        return stacked_shapes(self.job, self.count)
 
     def init(self) -> TrainState:
         """Every member's first state."""
@@ -103,8 +106,9 @@ class Population:
         return self.place(many((self.hypers, self.seeds)))
 
     def place(self, states: TrainState) -> TrainState:
-        """Put states on the devices."""
-        return jax.device_put(states, self.split)
+        """Put states on the devices; the last member stands in for what is missing."""
+        rows = np.minimum(np.arange(len(self.seeds)), len(states.step) - 1)
+        return jax.device_put(jax.tree.map(lambda x: x[rows], states), self.split)
 
     def chunk(self, states: TrainState, step: int, n: int) -> tuple[TrainState, Any]:
         """The states n steps after `step`, and the last step's metrics, each with the members' axis first."""

@@ -88,6 +88,19 @@ def test_together_is_one_by_one_to_rounding(whole, tmp_path):
             assert ours[key] == pytest.approx(value, rel=2e-3, abs=2e-3), key
 
 
+def test_members_on_four_devices_are_one_by_one(whole, tmp_path):
+    """Three members on four devices, stopped and resumed: the fourth device repeats one."""
+    words = ["sweep", *RING, "--backend=devices_map", f"--workdir={tmp_path}"]
+    words.append("--sweep=optim.disc.lr=1e-4,1e-4,1e-2 & seed=0,7,0")
+    assert main([*words, "--config.steps=20"]) == 0
+    assert main(words) == 0
+    for name in ("0000", "0001", "0002"):
+        ours, theirs = (rows_of(x / "members" / name) for x in (tmp_path, whole))
+        assert [r["step"] for r in ours] == [r["step"] for r in theirs]
+        for mine, other in zip(ours, theirs, strict=True):
+            assert mine == pytest.approx(other, rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("where", "count"),
     [("gan_jax.herd:Herd.dispatch", 7), ("gan_jax.record:Record.append", 11)],

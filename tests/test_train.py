@@ -142,6 +142,7 @@ def test_raising_steps_goes_on_as_if_it_had_never_stopped(whole, tmp_path):
 
 def test_images_resume_bitwise_too(tmp_path):
     small = [*SMALL, "--config.model.dropout=0", "--config.n_disc=1"]
+    small.append("--config.eval.every=0")
     for folder, stops in (("one", [40]), ("two", [20, 30, 40])):
         for steps in stops:
             assert (
