@@ -20,7 +20,7 @@ Square = Float[np.ndarray, "d d"]
 _CHUNK = 4096  # rows centred at once, which bounds the memory
 _SMALLEST = 5000  # of FID-infinity's subsets
 _NOISE = 1e-13  # of the largest eigenvalue: 200 times what rounding leaves of a zero
-_SQUARED = 1e-12  # ratio of squares from which their roots are good to 1e-10
+_SQUARED = 1e-9  # of the sum of singular values: what squaring may cost it at the very worst
 _INDEFINITE = 1e-3  # a negative eigenvalue this large is no rounding, even of float32
 
 
@@ -154,8 +154,12 @@ def _singular_values(x: np.ndarray) -> np.ndarray:
     if x.shape[0] < x.shape[1]:
         x = x.T
     squares = scipy.linalg.eigvalsh(x.T @ x, check_finite=False)
-    if squares.size and squares[0] > _SQUARED * squares[-1]:
-        return np.sqrt(squares)
+    if squares.size and squares[0] > 0:
+        roots = np.sqrt(squares)
+        # each square is off by at most about eps of the largest
+        worst = np.finfo(float).eps * squares[-1] * np.sum(0.5 / roots)
+        if worst < _SQUARED * roots.sum():
+            return roots
     return scipy.linalg.svdvals(x, check_finite=False)
 
 
