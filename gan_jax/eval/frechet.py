@@ -20,7 +20,7 @@ Square = Float[np.ndarray, "d d"]
 _CHUNK = 4096  # rows centred at once, which bounds the memory
 _SMALLEST = 5000  # of FID-infinity's subsets
 _NOISE = 1e-13  # of the largest eigenvalue: 200 times what rounding leaves of a zero
-_SQUARED = 1e-9  # of the sum of singular values: what squaring may cost it at the very worst
+_SQUARED = 1e-9  # of the sum of singular values: what squaring may cost at worst
 _INDEFINITE = 1e-3  # a negative eigenvalue this large is no rounding, even of float32
 
 
