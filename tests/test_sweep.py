@@ -162,6 +162,14 @@ def test_tensorboard_has_the_settings_and_values(whole):
     assert value.value == np.float32(last)
 
 
+def test_its_report_shows_every_member(whole, tmp_path):
+    page = tmp_path / "page.html"
+    assert main(["report", f"--workdir={whole}", f"--out={page}"]) == 0
+    text = page.read_text()
+    for name in ("0000", "0001", "0002", "0003", "optim.disc.lr", "best/modes"):
+        assert name in text
+
+
 def test_the_verbs_take_a_member(whole, capsys, tmp_path):
     member = whole / "members" / "0002"
     out = tmp_path / "rows.jsonl"
