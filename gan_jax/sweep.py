@@ -37,7 +37,7 @@ from gan_jax.sampling import POINTER
 from gan_jax.settings import Setting
 from gan_jax.train import DONE, INTERRUPTED, say
 
-TRIAL = 3  # steps that each backend is timed for
+TRIAL = 3  # steps that each backend is timed for, at most a chunk
 PLAN = "sweep.json"
 
 
@@ -55,7 +55,8 @@ def fastest(job: Job, members: list[ConfigDict]) -> str:
         states, _ = population.chunk(population.init(), 0, 1)
         jax.block_until_ready(states)
         begin = time.perf_counter()
-        jax.block_until_ready(population.chunk(states, 1, TRIAL)[0])
+        n = min(TRIAL, job.config.scan_steps)
+        jax.block_until_ready(population.chunk(states, 1, n)[0])
         took[name] = time.perf_counter() - begin
     return min(took, key=took.get)
 

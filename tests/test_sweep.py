@@ -12,6 +12,8 @@ import gan_jax
 from gan_jax import sweep as sweeps
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.cli import main
+from gan_jax.config import loaded
+from gan_jax.job import assemble
 from gan_jax.record import columns
 from tests.recipes import bits
 from tests.test_train import CLOCK, ROOT, finish
@@ -220,6 +222,12 @@ def test_another_sweep_in_the_folder_is_refused(whole, capsys):
     changed = ["--config.batch_size=32", f"--workdir={whole}"]
     assert main(["sweep", *RING, SWEEP, *changed]) == 2
     assert "batch_size: 16 -> 32" in capsys.readouterr().err
+
+
+def test_the_trial_fits_a_chunk_of_one_step(monkeypatch):
+    monkeypatch.setattr(sweeps, "backends", lambda: ["map"])
+    config = loaded(RING[0].removeprefix("--config="), [("scan_steps", "1")])
+    assert sweeps.fastest(assemble(config), [config, config]) == "map"
 
 
 def test_auto_takes_the_fastest_and_keeps_it(monkeypatch, tmp_path):

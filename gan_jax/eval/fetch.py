@@ -19,8 +19,9 @@ _NAMES = (  # two projects gave the same bytes two names
     "pt_inception-2015-12-05-6726825d.pth",
     "weights-inception-2015-12-05-6726825d.pth",
 )
-_PREFIX = "6726825d"  # of the sha256; no source gives all of it
-_URL = _RELEASE + _NAMES[0]
+PREFIX = "6726825d"  # of the sha256; no source gives all of it
+FILE = _NAMES[0]
+_URL = _RELEASE + FILE
 _LARGEST = 200 * 2**20  # bytes; the file has about 91 MB
 _TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 2**18
@@ -35,7 +36,7 @@ def inception_weights(given: str = "") -> Path:
     found = inception_at_hand(given)
     if found is not None:
         return found
-    path = cache.root("") / _NAMES[0]
+    path = cache.root("") / FILE
     print(
         f"downloading the canonical Inception weights (about 91 MB) from {_URL} to {path}",
         file=sys.stderr,
@@ -68,7 +69,7 @@ def inception_at_hand(given: str = "") -> Path | None:
         path = Path(value).expanduser()
         if value and not path.is_file():
             raise UserError(
-                f"{name}={value}: there is no such file; name the file {_NAMES[0]}, or leave {name} out "
+                f"{name}={value}: there is no such file; name the file {FILE}, or leave {name} out "
                 "to have it looked for in the cache and downloaded"
             )
         if value:
@@ -102,10 +103,10 @@ def _download(path: Path) -> None:
                 raise OSError(f"it broke off after {file.tell()} of {said} bytes")
             file.flush()
             os.fsync(file.fileno())
-        if not digest.hexdigest().startswith(_PREFIX):
+        if not digest.hexdigest().startswith(PREFIX):
             raise OSError(
                 f"the file from {_URL} is another one and was deleted: its sha256 is {digest.hexdigest()}, "
-                f"not {_PREFIX}..."
+                f"not {PREFIX}..."
             )
         os.replace(part, path)
     finally:

@@ -19,11 +19,10 @@ from jax.tree_util import tree_flatten_with_path, tree_map_with_path
 from jaxtyping import Array, Float, UInt8
 
 from gan_jax.eval import weights
+from gan_jax.eval.fetch import FILE, PREFIX
 from gan_jax.models.inception import Inception
 from gan_jax.types import AnyArray, Params, UserError
 
-FILE = "pt_inception-2015-12-05-6726825d.pth"
-_PREFIX = "6726825d"  # of the file's sha256
 _SIDE = 299
 _BATCH = {"cpu": 4}  # pictures of one call on this backend, 64 elsewhere
 _SHOWN = 3  # keys of a message
@@ -47,9 +46,9 @@ def load(path: str | Path) -> Params:
     Raises UserError if it cannot be read, is another file, or has other arrays.
     """
     found = digest(path)
-    if not found.startswith(_PREFIX):
+    if not found.startswith(PREFIX):
         raise UserError(
-            f"{path} has the sha256 {found}; expected is {FILE}, whose sha256 begins with {_PREFIX}"
+            f"{path} has the sha256 {found}; expected is {FILE}, whose sha256 begins with {PREFIX}"
         )
     return from_torch_state(weights.read_torch(path))
 

@@ -13,7 +13,7 @@ from gan_jax.types import UserError
 
 BODY = bytes(range(256)) * 4096  # 1 MB
 CANONICAL = "pt_inception-2015-12-05-6726825d.pth"
-ADDRESS, PREFIX = fetch._URL, fetch._PREFIX  # every test puts others in their place
+ADDRESS, PREFIX = fetch._URL, fetch.PREFIX  # every test puts others in their place
 OTHER_NAME = "weights-inception-2015-12-05-6726825d.pth"
 
 
@@ -25,7 +25,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.delenv("GAN_JAX_INCEPTION", raising=False)
     monkeypatch.setattr(fetch, "_URL", "http://127.0.0.1:9/absent")
     prefix = hashlib.sha256(BODY).hexdigest()[:8]
-    monkeypatch.setattr(fetch, "_PREFIX", prefix)
+    monkeypatch.setattr(fetch, "PREFIX", prefix)
     return tmp_path / "cache"
 
 
