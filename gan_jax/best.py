@@ -19,19 +19,27 @@ class Best(NamedTuple):
     since: int
 
 
-def best_of(workdir: str | Path, metric: str = "") -> Best | None:
-    """The best of the evaluations that the run made while it trained; None if there is none.
+def series_of(workdir: str | Path, metric: str = "") -> tuple[str, dict[int, float]]:
+    """(name, step -> value) of what the run measured while it trained, finite values only.
 
-    metric: the full name of a value, "" = the first that was written. Of equals the earliest is the best.
+    metric: the full name of a value, "" = the first that was written.
     """
     table = columns(Path(workdir) / "eval.jsonl")
     if not table:
-        return None
+        return metric, {}
     names = ("step", "metric", "value", "by")
     rows = zip(*(table[name] for name in names), strict=True)
     rows = [row[:3] for row in rows if row[3] == TRAINING and row[2] is not None]
     metric = metric or (rows[0][1] if rows else "")
-    series = {step: value for step, name, value in rows if name == metric}
+    return metric, {step: value for step, name, value in rows if name == metric}
+
+
+def best_of(workdir: str | Path, metric: str = "") -> Best | None:
+    """The best of the evaluations that the run made while it trained; None if there is none.
+
+    metric: see `series_of`. Of equals the earliest is the best.
+    """
+    metric, series = series_of(workdir, metric)
     if not series:
         return None
     sign = direction(metric)

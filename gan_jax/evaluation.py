@@ -14,6 +14,7 @@ from tqdm import tqdm
 from gan_jax import config as configs
 from gan_jax import data
 from gan_jax.best import TRAINING
+from gan_jax.eval.features import FEATURES
 from gan_jax.eval.judge import Judge, Value
 from gan_jax.eval.measures import Request, default_n, names, some
 from gan_jax.sampling import checkpoints_of, draw, finished, load
@@ -58,18 +59,36 @@ def measured(
         return judge.measure(asked, make(each))
 
 
+def asked_of(
+    config: ConfigDict, dataset: data.Dataset
+) -> tuple[Judge, list[Request], str]:
+    """A config's judge, what it is asked, and the value that decides which checkpoint is best. Raises UserError."""
+    settings, spec = config.eval, configs.data_spec(config)
+    judge = Judge(spec, dataset, settings.split, settings.inception_weights)
+    asked = judge.requests(settings.metrics, settings.features)
+    metric = settings.best or names(asked)[0]
+    lookup("value of eval.metrics", dict.fromkeys(names(asked)), metric)
+    return judge, asked, metric
+
+
+def check_evaluation(config: ConfigDict, dataset: data.Dataset) -> None:
+    """Raise UserError for evaluations that do not suit the data, or whose weights are nowhere; measures nothing."""
+    if not config.eval.every:
+        return
+    judge, asked, _ = asked_of(config, dataset)
+    weights = config.eval.inception_weights
+    for name in {request.features for request in asked if request.features}:
+        if FEATURES[name].lacks(dataset, weights):
+            judge.extractor(name)  # fetches it, or says how to
+
+
 class Evaluator:
     """What a config says of evaluation, with its networks and the real side made before training begins."""
 
     def __init__(self, config: ConfigDict, dataset: data.Dataset):
         """Make all that is needed. Raises UserError for what is missing or does not suit the data."""
-        settings = config.eval
-        spec = configs.data_spec(config)
-        self.judge = Judge(spec, dataset, settings.split, settings.inception_weights)
-        self.asked = self.judge.requests(settings.metrics, settings.features)
-        self.n = enough(settings.n or default_n(dataset))
-        self.metric = settings.best or names(self.asked)[0]
-        lookup("value of eval.metrics", dict.fromkeys(names(self.asked)), self.metric)
+        self.judge, self.asked, self.metric = asked_of(config, dataset)
+        self.n = enough(config.eval.n or default_n(dataset))
         with counted(self.judge, self.asked, 0, False):
             self.judge.prepare(self.asked)
 

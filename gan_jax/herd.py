@@ -1,6 +1,8 @@
 """A group of members in training: one program, and a run folder for each of them."""
 
+import collections
 import json
+import math
 import shlex
 import time
 from functools import partial
@@ -14,27 +16,27 @@ from gan_jax import config as configs
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.evaluation import Evaluator
 from gan_jax.files import write_atomic
+from gan_jax.halving import rungs, survivors
 from gan_jax.job import Job
 from gan_jax.loop import CADENCES, CHUNK_SECONDS, GRID, POINTS, Stop, drawing
 from gan_jax.plan import Group, Member
-from gan_jax.population import Population, member
+from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
-from gan_jax.record import Record
+from gan_jax.record import Record, open_board
 from gan_jax.sampling import POINTER, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
 from gan_jax.train import data_facts
 
 
-def folder_of(workdir: Path, one: Member) -> Path:
-    """A member's run folder."""
-    return workdir / "members" / one.name
-
-
 class How(NamedTuple):
-    """backend: a row of population.BACKENDS. command: what trains the config without a member's setting."""
+    """backend: a row of population.BACKENDS. alone: what trains the config without a member's setting.
+
+    halving: the best 1/halving of the members train on at each rung; 0: all do.
+    """
 
     backend: str
-    command: str
+    alone: str
+    halving: int = 0
 
 
 def overrides(one: Member) -> str:
@@ -44,61 +46,116 @@ def overrides(one: Member) -> str:
 
 
 class Herd:
-    """A group in training: its states after `step` iterations, and its members' folders."""
+    """A group in training: the states of its members after `step` iterations, and their folders.
 
-    def __init__(self, number: int, group: Group, job: Job, workdir: Path, how: How):
-        """Restore the group's newest checkpoint, or begin."""
-        self.group, self.job, self.workdir = group, job, workdir
-        self.population = Population(job, [m.config for m in group], how.backend)
-        self.saved = Checkpoints(workdir / "groups" / str(number) / "checkpoints")
-        if self.saved.latest() is None:
-            self.step, self.states = 0, self.population.init()
-        else:
-            states = self.saved.restore(None, self.population.shapes())
-            self.step = int(np.max(states.step))
-            self.states = self.population.place(states)
-        config = job.config
-        self.flat = configs.flatten(config)
-        self.evaluator = Evaluator(config, job.dataset) if config.eval.every else None
+    alive: which members train on, in the order of the states' rows. rest: everyone's states when the last one was
+    stopped, None while all train.
+    """
+
+    def __init__(self, folder: Path, group: Group, job: Job, how: How):
+        """Restore the group's newest checkpoint from its folder, or begin."""
+        self.group, self.job, self.how, self.folder = group, job, how, folder
+        self.flat = configs.flatten(job.config)
+        every, self.steps = self.flat["eval.every"], self.flat["steps"]
+        self.rungs = rungs(every, self.steps, how.halving) if how.halving else []
+        self.evaluator = Evaluator(job.config, job.dataset) if every else None
         self.sampler = make_sampler(job.nets)
-        self.records = [Record(folder_of(workdir, m), board=False) for m in group]
-        self.metrics: Any = None
-        self.chunk, self.seconds = 1, 0.0
-        for index, (record, one) in enumerate(zip(self.records, group, strict=True)):
+        self.saved = Checkpoints(folder / "checkpoints")
+        members = folder.parent.parent / "members"
+        self.records = [Record(members / m.name, board=False) for m in group]
+        states = None
+        if self.saved.latest() is not None:
+            shapes = stacked_shapes(job, len(group))
+            states = self.saved.restore(None, shapes)
+        self.step = 0 if states is None else int(np.max(states.step))
+        for record in self.records:
             record.truncate(self.step)
-            line = f"{how.command} {overrides(one)} --workdir={record.workdir.name}"
-            record.write_config(one.config.to_dict(), line, data_facts(job.dataset))
-            self.point(index, {"group": f"../../groups/{number}"})
+        self.board = open_board(folder / "tensorboard", self.step + 1)
+        self.begin(self.chosen(), states)
+        # on a CPU the host's own work would only take time from the chunk in flight
+        self.depth = 0 if jax.default_backend() == "cpu" else 1
+        self.flying: collections.deque = collections.deque()
+        self.chunk, self.seconds = 1, 0.0
+        self.write_configs()
+
+    def write_configs(self) -> None:
+        """Write what each member is, and where its weights are."""
+        facts = data_facts(self.job.dataset)
+        for index, (record, one) in enumerate(
+            zip(self.records, self.group, strict=True)
+        ):
+            line = f"{self.how.alone} {overrides(one)} --workdir={record.workdir.name}"
+            record.write_config(one.config.to_dict(), line, facts)
+            stopped = None if index in self.alive else int(self.rest.step[index])
+            where = {"group": f"../../groups/{self.folder.name}"}
+            self.point(index, where | {"stopped_at": stopped})
 
     def point(self, index: int, more: dict[str, Any]) -> None:
-        """Write where a member's weights are."""
+        """Write where a member's weights are, and what became of it."""
         path = self.records[index].workdir / POINTER
         old = json.loads(path.read_text()) if path.is_file() else {}
         body = {**old, "index": index, "members": len(self.group), **more}
         write_atomic(path, json.dumps(body).encode())
 
+    def chosen(self) -> list[int]:
+        """The members that train on after this step."""
+        past = [rung for rung in self.rungs if rung <= self.step]
+        folders = [record.workdir for record in self.records]
+        return survivors(folders, self.flat["eval.best"], past, self.how.halving)
+
+    def begin(self, alive: list[int], states: Any) -> None:
+        """Go on with some members from everyone's states, None: from the first ones."""
+        self.alive = alive
+        self.population = Population(
+            self.job, [self.group[i].config for i in alive], self.how.backend
+        )
+        self.rest = states if len(alive) < len(self.group) else None
+        if states is None:
+            self.states = self.population.init()
+        else:
+            self.states = self.population.place(
+                jax.tree.map(lambda x: x[alive], states)
+            )
+
+    def everyone(self) -> Any:
+        """The states of all members, in the group's order."""
+        own = jax.tree.map(lambda x: x[: len(self.alive)], self.states)
+        return own if self.rest is None else replaced(self.rest, self.alive, own)
+
+    def halve(self) -> None:
+        """Stop the members that are hopeless at this step."""
+        alive = self.chosen()
+        stopped = set(self.alive) - set(alive)
+        if stopped:
+            self.begin(alive, self.everyone())
+        for index in stopped:
+            self.point(index, {"stopped_at": self.step})
+
     def due(self, cadence: str) -> bool:
         """Whether a cadence falls on this step. The last step is due unless the cadence is off."""
         every = self.flat[cadence]
-        return every > 0 and (self.step == self.flat["steps"] or self.step % every == 0)
+        return every > 0 and (self.step == self.steps or self.step % every == 0)
 
-    def dispatch(self) -> None:
-        """Run the next steps of all members and wait for them."""
+    def dispatch(self) -> list[tuple[int, Any]]:
+        """Send the next steps of all members to the devices; (step, metrics) of the chunks that have landed."""
         stops = [
             self.flat[c] - self.step % self.flat[c] for c in CADENCES if self.flat[c]
         ]
-        left = min(*stops, self.flat["steps"] - self.step)
+        left = min(*stops, self.steps - self.step)
         n = min(self.chunk, left, self.flat["scan_steps"])
-        begin = time.perf_counter()
+        begin, landed = time.perf_counter(), []
         self.states, self.metrics = self.population.chunk(self.states, self.step, n)
-        jax.block_until_ready(self.metrics)
+        self.step += n
+        self.flying.append((self.step, self.metrics))
+        while len(self.flying) > self.depth:
+            landed.append(jax.block_until_ready(self.flying.popleft()))
         took = time.perf_counter() - begin
         self.seconds += took
-        self.step += n
         if took < CHUNK_SECONDS / 2 and n == self.chunk:
             self.chunk = min(2 * self.chunk, self.flat["scan_steps"])
         elif took > 2 * CHUNK_SECONDS:
             self.chunk = max(1, self.chunk // 2)
+        return landed
 
     def write(self) -> None:
         """Write what is due at this step, for every member that goes on."""
@@ -110,65 +167,103 @@ class Herd:
         due = [write for cadence, write in writers.items() if self.due(cadence)]
         self.metrics = jax.device_get(self.metrics)  # once, not once a member
         halted = np.asarray(self.states.halted)
-        for index, record in enumerate(self.records):
-            for write in due if not halted[index] else []:
-                write(index, record)
+        for row in range(len(self.alive)):
+            for write in due if not halted[row] else []:
+                write(row)
         if self.due("checkpoint_every"):
             self.save()
 
-    def log(self, index: int, record: Record) -> None:
-        """One row of metrics.jsonl."""
-        values = member(self.metrics, index)
-        row = {name: float(x) for name, x in values.items() if not np.ndim(x)}
-        record.log(self.step, row | {"seconds": self.seconds})
+    def log(self, row: int) -> None:
+        """One line of metrics.jsonl."""
+        values = member(self.metrics, row)
+        numbers = {name: float(x) for name, x in values.items() if not np.ndim(x)}
+        self.record(row).log(self.step, numbers | {"seconds": self.seconds})
+        self.draw(row, numbers)
 
-    def picture(self, index: int, record: Record) -> None:
+    def draw(self, row: int, numbers: dict[str, float | int]) -> None:
+        """Points of a member's curves in the group's TensorBoard."""
+        name = self.group[self.alive[row]].name
+        for tag, value in numbers.items():
+            if math.isfinite(value):
+                self.board.add_scalar(f"{tag}/{name}", value, self.step)
+
+    def record(self, row: int) -> Record:
+        """The run folder of the member in a row of the states."""
+        return self.records[self.alive[row]]
+
+    def picture(self, row: int) -> None:
         """The fixed-noise grid of one member, as a run of its own would show it."""
         spec = self.job.recipe.model
-        key = jax.random.fold_in(self.states.key[index], FIXED_NOISE)
+        key = jax.random.fold_in(self.states.key[row], FIXED_NOISE)
         shown = showcase(spec, key, GRID if len(spec.image_shape) == 3 else POINTS)
-        out = finished(self.sampler(*self.averages(index), shown))
-        record.image(self.step, drawing(out, shown, self.job.dataset.images))
+        out = finished(self.sampler(*self.averages(row), shown))
+        self.record(row).image(self.step, drawing(out, shown, self.job.dataset.images))
 
-    def evaluate(self, index: int, record: Record) -> None:
-        """Rows of eval.jsonl of one member."""
-        sample = partial(self.sampler, *self.averages(index))
-        for row in self.evaluator.rows(self.step, self.job.recipe.model, sample):
-            record.evaluation(row)
+    def evaluate(self, row: int) -> None:
+        """Lines of eval.jsonl of one member."""
+        sample = partial(self.sampler, *self.averages(row))
+        for said in self.evaluator.rows(self.step, self.job.recipe.model, sample):
+            self.record(row).evaluation(said)
+            self.draw(row, {f"eval/{said['metric']}": said["value"]})
 
-    def averages(self, index: int) -> tuple[Any, Any]:
+    def averages(self, row: int) -> tuple[Any, Any]:
         """A member's averaged generator and its numbers."""
-        return member((self.states.ema, self.states.hyper), index)
+        return member((self.states.ema, self.states.hyper), row)
 
     def save(self) -> None:
         """Write the group's checkpoint, unless this step has one."""
         if self.saved.latest() != self.step:
-            count = len(self.group)
-            self.saved.save(self.step, jax.tree.map(lambda x: x[:count], self.states))
+            self.saved.save(self.step, self.everyone())
 
     def run(self, stop: Stop) -> bool:
         """Train to the last step or a signal; whether it is finished."""
-        bar = Progress(self.flat["steps"], self.step)
+        bar = Progress(self.steps, self.step)
         if self.step == 0 and self.flat["sample_every"]:
-            for index, record in enumerate(self.records):
-                self.picture(index, record)
-        per_step = len(self.group) * self.job.recipe.n_disc * self.job.recipe.batch_size
-        while self.step < self.flat["steps"] and not stop.requested:
-            begin, before = self.seconds, self.step
-            self.dispatch()
-            losses = (
-                float(np.nanmean(self.metrics[f"loss/{p}"])) for p in ("disc", "gen")
-            )
-            speed = (self.step - before) * per_step / max(self.seconds - begin, 1e-9)
-            bar.update(self.step, *losses, speed)
+            for row in range(len(self.alive)):
+                self.picture(row)
+        seconds, shown = self.seconds, self.step
+        while self.step < self.steps and not stop.requested:
+            for step, metrics in self.dispatch():
+                losses = (
+                    float(np.nanmean(metrics[f"loss/{p}"])) for p in ("disc", "gen")
+                )
+                speed = self.pictures(step - shown) / max(self.seconds - seconds, 1e-9)
+                bar.update(step, *losses, speed)
+                seconds, shown = self.seconds, step
             if any(self.due(cadence) for cadence in CADENCES):
                 self.write()
+            if self.step in self.rungs:
+                self.halve()
         bar.close()
         self.save()
-        halted, steps = np.asarray(self.states.halted), np.asarray(self.states.step)
+        self.close()
+        return self.step == self.steps
+
+    def pictures(self, steps: int) -> int:
+        """Real examples that all members' discriminators see in so many steps."""
+        recipe = self.job.recipe
+        return steps * len(self.alive) * recipe.n_disc * recipe.batch_size
+
+    def close(self) -> None:
+        """Write what became of each member, and close its files."""
+        states = self.everyone()
+        halted, steps = np.asarray(states.halted), np.asarray(states.step)
         for index, record in enumerate(self.records):
-            self.point(
-                index, {"halted_at": int(steps[index]) if halted[index] else None}
-            )
+            said = int(steps[index]) if halted[index] else None
+            self.point(index, {"halted_at": said})
             record.close()
-        return self.step == self.flat["steps"]
+        self.board.close()
+
+
+def replaced(states: Any, places: list[int], rows: Any) -> Any:
+    """States on the host with some members' rows in place of their old ones."""
+
+    def put(old: Any, new: Any) -> Any:
+        if jax.dtypes.issubdtype(old.dtype, jax.dtypes.prng_key):
+            data = put(*map(jax.random.key_data, (old, new)))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(old))
+        whole = np.array(old)
+        whole[places] = np.asarray(new)
+        return whole
+
+    return jax.tree.map(put, states, rows)

@@ -1,6 +1,8 @@
 """The plan of a sweep: members with their configs, and groups of those that one program can train."""
 
+import json
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -8,7 +10,11 @@ from ml_collections import ConfigDict
 from gan_jax import config as configs
 from gan_jax.config import ConfigError
 from gan_jax.fields import FIELDS
+from gan_jax.files import write_atomic
+from gan_jax.record import read_config
 from gan_jax.settings import Setting, written
+
+PLAN = "sweep.json"
 
 
 class Member(NamedTuple):
@@ -22,11 +28,13 @@ class Member(NamedTuple):
 Group = list[Member]  # equal but for numbers and seed: one compiled program
 
 
-def members_of(config: ConfigDict, settings: list[Setting]) -> list[Member]:
-    """A member for each setting of a config. Raises ConfigError for a setting that could not be trained."""
-    width = max(4, len(str(len(settings) - 1)))
+def members_of(
+    config: ConfigDict, settings: list[Setting], first: int = 0
+) -> list[Member]:
+    """A member for each setting of a config, numbered from `first`. Raises ConfigError for one that cannot be trained."""
+    width = max(4, len(str(first + len(settings) - 1)))
     members = []
-    for i, setting in enumerate(settings):
+    for i, setting in enumerate(settings, start=first):
         own = deepcopy(config)
         for name, value in setting.items():
             configs.override(own, name, value)
@@ -50,13 +58,114 @@ def structure(config: ConfigDict) -> tuple[Any, ...]:
     return tuple(kept)
 
 
-def groups_of(members: list[Member], most: int = 0) -> list[Group]:
-    """Members of one structure together, at most `most` a group (0: any number), in the order of their first ones."""
+def groups_of(members: list[Member]) -> list[Group]:
+    """Members of one structure together, in the order of their first ones."""
     found: dict[tuple, Group] = {}
     for member in members:
         found.setdefault(structure(member.config), []).append(member)
-    return [
-        group[i : i + (most or len(group))]
-        for group in found.values()
-        for i in range(0, len(group), most or len(group))
-    ]
+    return list(found.values())
+
+
+def cut(group: Group, most: int) -> list[Group]:
+    """A group in as few as hold at most `most` members (0: any number), none much smaller than another."""
+    count = -(-len(group) // (most or len(group)))
+    each = -(-len(group) // count)
+    return [group[i : i + each] for i in range(0, len(group), each)]
+
+
+class Plan:
+    """All members and groups of a sweep so far, as sweep.json holds them.
+
+    What a folder was planned for keeps its groups. bytes: of each group's program, by backend. head: what stands before
+    the members: command, and for a search what decides the proposals.
+    """
+
+    def __init__(self, config: ConfigDict, workdir: Path, head: dict[str, Any]):
+        """Read the folder's plan, if there is one. Raises ConfigError."""
+        self.config, self.workdir, self.head = config, workdir, head
+        self.members: list[Member] = []
+        self.groups: list[Group] = []
+        self.bytes: list[dict[str, int]] = []
+        if (workdir / "config.json").is_file():
+            raise ConfigError(f"{workdir} holds a single run: choose another --workdir")
+        if (workdir / PLAN).is_file():
+            self.take(json.loads((workdir / PLAN).read_text()))
+
+    def take(self, old: dict[str, Any]) -> None:
+        """Go on with an earlier plan's members and groups."""
+        if old["search"] != self.head["search"]:
+            said = old["search"] or "a fixed list of settings"
+            raise ConfigError(
+                f"{self.workdir} holds another sweep, of {said}; go on with it, or choose another --workdir"
+            )
+        self.members = members_of(self.config, [m["setting"] for m in old["members"]])
+        self.groups = [[] for _ in old["groups"]]
+        self.bytes = [group["bytes"] for group in old["groups"]]
+        for one, said in zip(self.members, old["members"], strict=True):
+            self.groups[said["group"]].append(one)
+            there = folder_of(self.workdir, one)
+            if (there / "config.json").is_file():
+                differs = configs.changes(read_config(there)["config"], one.config)
+                if differs:
+                    raise ConfigError(
+                        f"{there} was trained with another config: {'; '.join(differs)}; choose another --workdir"
+                    )
+
+    def check(self, settings: list[Setting]) -> None:
+        """Raise ConfigError if the folder was planned for other settings."""
+        old = [m.setting for m in self.members]
+        if old and old != settings:
+            fields = ", ".join(dict.fromkeys(n for setting in old for n in setting))
+            raise ConfigError(
+                f"{self.workdir} holds another sweep ({len(old)} members over {fields}); "
+                "go on with its settings, or choose another --workdir"
+            )
+
+    def add(self, groups: list[Group], taken: list[dict[str, int]]) -> None:
+        """Plan further groups, and the bytes of each."""
+        self.members += sorted(
+            (m for group in groups for m in group), key=lambda m: m.name
+        )
+        self.groups += groups
+        self.bytes += taken
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that settings name."""
+        return list(dict.fromkeys(name for m in self.members for name in m.setting))
+
+    def write(self) -> None:
+        """Write sweep.json."""
+        place = {
+            member.name: (i, j)
+            for i, group in enumerate(self.groups)
+            for j, member in enumerate(group)
+        }
+        members = [
+            {"name": m.name, "group": i, "index": j, "setting": m.setting}
+            for m in self.members
+            for i, j in [place[m.name]]
+        ]
+        groups = [
+            {"backend": backend_of(self.workdir, i), "members": len(g), "bytes": b}
+            for i, (g, b) in enumerate(zip(self.groups, self.bytes, strict=True))
+        ]
+        body = self.head | {"fields": self.fields, "members": members}
+        text = json.dumps(body | {"groups": groups}, indent=1)
+        write_atomic(self.workdir / PLAN, text.encode())
+
+
+def folder_of(workdir: Path, one: Member) -> Path:
+    """A member's run folder."""
+    return workdir / "members" / one.name
+
+
+def group_folder(workdir: Path, number: int) -> Path:
+    """Where a group's checkpoints are."""
+    return workdir / "groups" / str(number)
+
+
+def backend_of(workdir: Path, number: int) -> str:
+    """The backend that a group was begun with, "" before."""
+    path = group_folder(workdir, number) / "group.json"
+    return json.loads(path.read_text())["backend"] if path.is_file() else ""

@@ -6,7 +6,7 @@ to rounding. No backend has a collective: members never wait for one another.
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from gan_jax import config as configs
 from gan_jax import data, models
 from gan_jax.chunk import make_chunk, resident
+from gan_jax.data.order import orders
 from gan_jax.job import Job
 from gan_jax.step import init, make_step
 from gan_jax.types import Batch, Pair, Recipe, TrainState
@@ -58,6 +59,11 @@ BACKENDS: dict[str, Backend] = {
 }
 
 
+def devices_for(members: int, spread: bool) -> list[Any]:
+    """The devices that so many members are run on: no more than there are members."""
+    return jax.local_devices()[: members if spread else 1]
+
+
 class Population:
     """A group's states and the program that moves them.
 
@@ -65,9 +71,9 @@ class Population:
     """
 
     def __init__(self, job: Job, members: list[Any], backend: str):
-        """Put the data on the devices; members are padded to a multiple of their number where they are spread."""
+        """Members are padded to a multiple of the devices where they are spread. Nothing is on a device yet."""
         row = BACKENDS[backend]
-        devices = jax.local_devices() if row.spread else jax.local_devices()[:1]
+        devices = devices_for(len(members), row.spread)
         self.job, self.count, self.backend = job, len(members), backend
         self.mesh = jax.make_mesh(
             (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
@@ -75,15 +81,13 @@ class Population:
         room = -(-len(members) // len(devices)) * len(devices)
         members = [*members, *members[-1:] * (room - len(members))]
         self.seeds = np.array([config.seed for config in members], np.uint32)
+        self.order = orders(2 * len(set(self.seeds)))
         self.hypers = jax.tree.map(
             lambda *x: np.stack(x), *map(configs.hyper_of, members)
         )
-        copied, split = (
+        self.copied, self.split = (
             NamedSharding(self.mesh, PartitionSpec(*x)) for x in ((), (AXIS,))
         )
-        self.split = split
-        table = Batch(job.dataset.images, job.dataset.labels)
-        self.table = jax.device_put(table, copied)
         step = make_step(*written_for(job.recipe, row.conv))
         run = row.make(make_chunk(step, resident))
         if row.spread:
@@ -94,6 +98,34 @@ class Population:
                 run, mesh=self.mesh, in_specs=specs, out_specs=own, check_vma=False
             )
         self.run = jax.jit(run, donate_argnums=0)
+
+    @cached_property
+    def table(self) -> Batch:
+        """The data, a copy on every device."""
+        data = self.job.dataset
+        return jax.device_put(Batch(data.images, data.labels), self.copied)
+
+    def bytes(self) -> int:
+        """What the compiled program takes on each device: data, states, and all between. Compiles, runs nothing."""
+
+        def at(place: NamedSharding, tree: Any) -> Any:
+            struct = partial(jax.ShapeDtypeStruct, sharding=place)
+            return jax.tree.map(lambda x: struct(x.shape, x.dtype), tree)
+
+        data, room = self.job.dataset, len(self.seeds)
+        states = at(self.split, stacked_shapes(self.job, room))
+        table = at(self.copied, Batch(data.images, data.labels))
+        rows = at(self.split, np.empty((room, *self.rows_shape), np.int32))
+        used = self.run.lower(states, table, rows, np.int32(1)).compile()
+        used = used.memory_analysis()
+        taken = used.argument_size_in_bytes + used.output_size_in_bytes
+        return taken + used.temp_size_in_bytes - used.alias_size_in_bytes
+
+    @property
+    def rows_shape(self) -> tuple[int, int, int]:
+        """The shape of one member's indices in a chunk of all scan_steps steps."""
+        recipe = self.job.recipe
+        return self.job.config.scan_steps, recipe.n_disc, recipe.batch_size
 
     def shapes(self) -> TrainState:
         """The structure, shapes and dtypes of the members' states, as they are saved: without padding."""
@@ -112,11 +144,11 @@ class Population:
 
     def chunk(self, states: TrainState, step: int, n: int) -> tuple[TrainState, Any]:
         """The states n steps after `step`, and the last step's metrics, each with the members' axis first."""
-        config, recipe = self.job.config, self.job.recipe
-        shape = (recipe.n_disc, recipe.batch_size, len(self.job.dataset.images))
-        rows = [data.indices(int(s), step, n, *shape) for s in self.seeds]
-        full = np.zeros((len(rows), config.scan_steps, *rows[0].shape[1:]), np.int32)
-        full[:, :n] = rows
+        shape = (*self.rows_shape[1:], len(self.job.dataset.images))
+        full = np.zeros((len(self.seeds), *self.rows_shape), np.int32)
+        for own in np.unique(self.seeds):
+            rows = data.indices(int(own), step, n, *shape, self.order)
+            full[self.seeds == own, :n] = rows
         rows = jax.device_put(full, self.split)
         return self.run(states, self.table, rows, np.int32(n))
 

@@ -145,20 +145,20 @@ class Record:
 
     def _tensorboard(self) -> Any:
         if self._writer is None:
-            from tensorboardX import SummaryWriter  # slow to import
-
-            folder = self.workdir / "tensorboard"
-            # Names carry whole seconds: numbered, so that a quick restart does not write into the old file.
-            number = len(list(folder.glob("events.out.tfevents.*")))
-            suffix = f".{number:05d}"
-            self._writer = SummaryWriter(
-                str(folder),
-                purge_step=self._purge,
-                flush_secs=30,
-                filename_suffix=suffix,
-            )
+            self._writer = open_board(self.workdir / "tensorboard", self._purge)
             self._purge = None
         return self._writer
+
+
+def open_board(folder: Path, purge: int | None) -> Any:
+    """A TensorBoard writer that goes on in a folder; points from step `purge` on are hidden."""
+    from tensorboardX import SummaryWriter  # slow to import
+
+    # Names carry whole seconds: numbered, so that a quick restart does not write into the old file.
+    suffix = f".{len(list(folder.glob('events.out.tfevents.*'))):05d}"
+    return SummaryWriter(
+        str(folder), purge_step=purge, flush_secs=30, filename_suffix=suffix
+    )
 
 
 def write_hparams(

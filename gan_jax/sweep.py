@@ -1,241 +1,179 @@
-"""A sweep: groups of members trained one after the other, each member's rows and pictures in a run folder of its own.
+"""A sweep: groups of members trained by one program each, every member's rows and pictures in a run folder of its own.
 
-    sweep.json             the plan: command, fields, members, groups with the backend that was taken
+    sweep.json             the plan: command, fields, members, groups with backend and bytes
     results.csv            setting, status, last and best values of every member
     members/0003/          config.json, metrics.jsonl, eval.jsonl, samples/, member.json: where its weights are
-    groups/0/checkpoints/  the states of all members of a group
+    groups/0/              checkpoints/ with the states of all members of a group, tensorboard/ with their curves
     tensorboard/           HParams of all members
 
 Killed anywhere, the same command goes on: finished groups are not touched, an unfinished one resumes from its last
 checkpoint, to the same bytes.
 """
 
-import csv
-import io
-import json
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax import config as configs
 from gan_jax.best import best_of
 from gan_jax.checkpoint import Checkpoints
+from gan_jax.cluster import Need
 from gan_jax.config import ConfigError
-from gan_jax.files import write_atomic
-from gan_jax.herd import Herd, How, folder_of
-from gan_jax.job import Job, assemble, shape_of_state
-from gan_jax.lock import locked
-from gan_jax.loop import Stop, stoppable
-from gan_jax.plan import Group, Member, groups_of, members_of
-from gan_jax.population import BACKENDS, Population
-from gan_jax.record import columns, read_config, write_hparams
-from gan_jax.sampling import POINTER
-from gan_jax.settings import Setting
-from gan_jax.train import DONE, INTERRUPTED, say
-
-TRIAL = 3  # steps that each backend is timed for, at most a chunk
-PLAN = "sweep.json"
-
-
-def backends() -> list[str]:
-    """The backends that this machine's devices allow."""
-    spread = len(jax.local_devices()) > 1
-    return [name for name, row in BACKENDS.items() if row.spread <= spread]
-
-
-def fastest(job: Job, members: list[ConfigDict]) -> str:
-    """The backend that takes the fewest seconds for a few steps, compiling left out."""
-    took = {}
-    for name in backends():
-        population = Population(job, members, name)
-        states, _ = population.chunk(population.init(), 0, 1)
-        jax.block_until_ready(states)
-        begin = time.perf_counter()
-        n = min(TRIAL, job.config.scan_steps)
-        jax.block_until_ready(population.chunk(states, 1, n)[0])
-        took[name] = time.perf_counter() - begin
-    return min(took, key=took.get)
+from gan_jax.engines import ENGINES
+from gan_jax.eval.measures import direction
+from gan_jax.evaluation import check_evaluation
+from gan_jax.group import Task, measure, train_group
+from gan_jax.herd import How
+from gan_jax.job import assemble
+from gan_jax.loop import Stop
+from gan_jax.plan import (
+    Group,
+    Plan,
+    cut,
+    folder_of,
+    group_folder,
+    groups_of,
+    members_of,
+)
+from gan_jax.results import Results
+from gan_jax.settings import Setting, written
+from gan_jax.space import Space, Told, proposals
 
 
 class Options(NamedTuple):
-    """backend: a row of BACKENDS, or auto. most: members of a group, 0 any number. alone: what trains the config itself."""
+    """How a sweep is run.
 
-    backend: str = "auto"
+    how: backend (a row of BACKENDS, or auto), the command of the config alone, halving. memory: GiB of each device that
+    a group may take, 0 what is free. most: members of a group, 0 any number. engine: a row of ENGINES. need: what a
+    group takes of a cluster.
+    """
+
+    how: How
+    memory: float = 0.0
     most: int = 0
-    alone: str = "python launch.py"
+    engine: str = "local"
+    need: Need = Need()
 
 
 class Sweep:
-    """A planned sweep: its folder, its base config and command, its groups, and the backend that is asked for."""
+    """A sweep in its folder: the plan so far, and what has been found."""
 
     def __init__(
         self,
         config: ConfigDict,
-        settings: list[Setting],
         workdir: str | Path,
         command: str,
         options: Options,
+        search: dict[str, Any] | None = None,
     ):
-        """Plan it, and compare with what the folder holds. Raises UserError for what the user has to mend."""
-        self.workdir, self.command, self.options = Path(workdir), command, options
+        """Take over what the folder holds. search: what decides proposals. Raises UserError for what is to be mended."""
+        self.workdir, self.options, self.config = Path(workdir), options, config
+        self.engine = ENGINES[options.engine]
         if config.eval.patience:
             raise ConfigError(
                 f"eval.patience is {config.eval.patience}, and members of a sweep go on together: set it to 0"
             )
-        self.members = members_of(config, settings)
-        self.groups = groups_of(self.members, options.most)
-        self.fields = list(dict.fromkeys(name for s in settings for name in s))
-        self.taken = [""] * len(self.groups)  # each group's backend
-        self.check_same()
-
-    def check_same(self) -> None:
-        """Take over the backends of the folder's plan. Raises ConfigError if it is of another sweep."""
-        path = self.workdir / PLAN
-        if (self.workdir / "config.json").is_file():
+        if (options.how.halving or search) and not config.eval.every:
             raise ConfigError(
-                f"{self.workdir} holds a single run: choose another --workdir"
+                "members are compared by their evaluations: set --config.eval.every=STEPS"
             )
-        if not path.is_file():
-            return
-        old, new = json.loads(path.read_text()), self.plan()
-        if old["members"] != new["members"]:
-            raise ConfigError(
-                f"{self.workdir} holds another sweep ({len(old['members'])} members over {', '.join(old['fields'])}); "
-                "go on with its settings, or choose another --workdir"
-            )
-        for one in self.members:
-            there = folder_of(self.workdir, one)
-            if (there / "config.json").is_file():
-                differs = configs.changes(read_config(there)["config"], one.config)
-                if differs:
-                    raise ConfigError(
-                        f"{there} was trained with another config: {'; '.join(differs)}; choose another --workdir"
-                    )
-        self.taken = [group["backend"] for group in old["groups"]]
+        self.plan = Plan(config, self.workdir, {"command": command, "search": search})
+        self.results = Results(self.workdir)
 
-    def plan(self) -> dict[str, Any]:
-        """What sweep.json holds."""
-        members = [
-            {"name": m.name, "group": i, "index": j, "setting": m.setting}
-            for i, group in enumerate(self.groups)
-            for j, m in enumerate(group)
-        ]
-        groups = [
-            {"backend": backend, "members": len(group)}
-            for backend, group in zip(self.taken, self.groups, strict=True)
-        ]
-        head = {"command": self.command, "fields": self.fields}
-        return head | {
-            "members": sorted(members, key=lambda m: m["name"]),
-            "groups": groups,
-        }
+    def extend(self, settings: list[Setting], stop: Stop) -> None:
+        """Plan further members. Raises UserError, having written nothing, for settings that cannot be trained."""
+        groups = groups_of(members_of(self.config, settings, len(self.plan.members)))
+        for group in groups:
+            job = assemble(group[0].config)
+            check_evaluation(job.config, job.dataset)
+        groups = [part for group in groups for part in cut(group, self.options.most)]
+        fits = dict(self.do(measure, self.tasks(groups), stop))
+        if len(fits) == len(groups):  # not interrupted
+            parts = [cut(group, fits[i].most) for i, group in enumerate(groups)]
+            taken = [fits[i].bytes for i, part in enumerate(parts) for _ in part]
+            self.plan.add([group for part in parts for group in part], taken)
 
-    def write_plan(self) -> None:
-        """Write sweep.json."""
-        text = json.dumps(self.plan(), indent=1)
-        write_atomic(self.workdir / PLAN, text.encode())
+    def do(self, work: Any, tasks: list[Task], stop: Stop) -> Iterator[tuple[int, Any]]:
+        """Have the engine do tasks; (place in `tasks`, result) as they end."""
+        return self.engine(work, tasks, stop, self.options.need)
+
+    def tasks(self, groups: list[Group]) -> list[Task]:
+        """Groups, numbered from 0, as an engine takes them."""
+        path, how, memory = self.workdir.absolute(), *self.options[:2]
+        return [Task(path, i, group, how, memory) for i, group in enumerate(groups)]
+
+    def train(self, stop: Stop) -> bool:
+        """Train all groups that are not finished; whether all are now."""
+        self.plan.write()
+        tasks = [
+            task
+            for task in self.tasks(self.plan.groups)
+            if newest(self.workdir, task.number) < self.config.steps
+        ]
+        finished = []
+        for _, done in self.do(train_group, tasks, stop):
+            finished.append(done)
+            self.plan.write()
+            self.results.write(self.plan.members)
+        return len(finished) == len(tasks) and all(finished)
+
+    def propose(self, space: Space, trials: int, batch: int, stop: Stop) -> bool:
+        """Plan the next proposals of a search, with all their seeds; whether there are any and no signal came."""
+        told, up = self.told()
+        new = proposals(space, told, up, min(batch, trials - len(told)))
+        seeds = [{"seed": seed} for seed in space.seeds] or [{}]
+        before = len(self.plan.groups)
+        if new:
+            self.extend([setting | seed for setting in new for seed in seeds], stop)
+        return len(self.plan.groups) > before
+
+    def told(self) -> tuple[Told, bool]:
+        """What each setting came to: its best value, mean over seeds, None if one has none; whether more is better."""
+        values: dict[str, tuple[Setting, list[float | None]]] = {}
+        up = True
+        for one in self.plan.members:
+            setting = {n: x for n, x in one.setting.items() if n != "seed"}
+            best = best_of(folder_of(self.workdir, one), self.config.eval.best)
+            diverged = self.results.line(one)["status"] == "diverged"
+            _, found = values.setdefault(written(setting), (setting, []))
+            found.append(None if best is None or diverged else best.value)
+            up = up if best is None else direction(best.metric) > 0
+        return [
+            (setting, None if None in found else sum(found) / len(found))
+            for setting, found in values.values()
+        ], up
+
+    def best(self) -> str:
+        """The setting of a search that came to the best value, in words."""
+        told, up = self.told()
+        known = [(value, setting) for setting, value in told if value is not None]
+        if not known:
+            return "none, all diverged"
+        value, setting = (max if up else min)(known, key=lambda pair: pair[0])
+        return f"{written(setting)} ({value:.6g})"
 
     def describe(self) -> str:
-        """The plan in words: groups, members, compiled programs."""
+        """The plan in words: groups, members, memory, compiled programs."""
+        plan = self.plan
+        compiled = sum(len(taken) for taken in plan.bytes)
         lines = [
-            f"{len(self.members)} members in {len(self.groups)} group(s), one compiled program each, over "
-            f"{', '.join(self.fields)}"
+            f"{len(plan.members)} members in {len(plan.groups)} group(s) over {', '.join(plan.fields)}; {compiled} "
+            f"program(s) to compile"
         ]
-        for i, group in enumerate(self.groups):
-            job = assemble(group[0].config)
-            size = sum(
-                np.prod(x.shape) * 4 for x in jax.tree.leaves(shape_of_state(job))
+        for i, (group, taken) in enumerate(zip(plan.groups, plan.bytes, strict=True)):
+            config = group[0].config
+            names = (
+                f"{size / 2**20:.1f} MiB on each device ({backend})"
+                for backend, size in taken.items()
             )
             lines.append(
-                f"  group {i}: {len(group)} members ({group[0].name} to {group[-1].name}), {configs_of(job)}, "
-                f"{len(group) * size / 2**20:.1f} MiB of states"
+                f"  group {i}: {len(group)} members ({group[0].name} to {group[-1].name}), {config.model.name}, loss "
+                f"{config.loss}, {config.data.source}: {', '.join(names)}"
             )
         return "\n".join(lines)
 
-    def run(self) -> int:
-        """Train all groups that are not finished; the exit code: 0, or 75 after a signal."""
-        with locked(self.workdir), stoppable() as stop:
-            self.write_plan()
-            for number, group in enumerate(self.groups):
-                if not self.run_group(number, group, stop):
-                    self.write_results()
-                    say(f"interrupted, saved. Resume with:\n  {self.command}")
-                    return INTERRUPTED
-                self.write_results()
-        self.write_board()
-        say(
-            f"done: {len(self.members)} members. Numbers: {self.workdir}/results.csv\n"
-            f"Look at it:  python launch.py report --workdir={self.workdir}"
-        )
-        return DONE
 
-    def run_group(self, number: int, group: Group, stop: Stop) -> bool:
-        """Train one group; whether it is finished."""
-        saved = Checkpoints(self.workdir / "groups" / str(number) / "checkpoints")
-        if (saved.latest() or 0) >= group[0].config.steps:
-            return True
-        job = assemble(group[0].config)
-        if not self.taken[number]:
-            asked = self.options.backend
-            chosen = (
-                fastest(job, [m.config for m in group]) if asked == "auto" else asked
-            )
-            self.taken[number] = chosen
-            self.write_plan()
-        backend = self.taken[number]
-        say(
-            f"group {number + 1} of {len(self.groups)}: {len(group)} members, {backend}"
-        )
-        how = How(backend, self.options.alone)
-        return Herd(number, group, job, self.workdir, how).run(stop)
-
-    def write_results(self) -> None:
-        """Write results.csv from the members' folders."""
-        rows = [self.result(one) for one in self.members]
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomic(self.workdir / "results.csv", text.getvalue().encode())
-
-    def write_board(self) -> None:
-        """TensorBoard's HParams view of all members' last values."""
-        table = {}
-        for one in self.members:
-            row = self.result(one)
-            values = {k: v for k, v in row.items() if k not in {"member", *one.setting}}
-            table[one.name] = (one.setting, values)
-        write_hparams(self.workdir / "tensorboard", table)
-
-    def result(self, one: Member) -> dict[str, Any]:
-        """A member's line of results.csv."""
-        folder = folder_of(self.workdir, one)
-        table = columns(folder / "metrics.jsonl")
-        step = table["step"][-1] if table else 0
-        steps = one.config.steps
-        row: dict[str, Any] = {"member": one.name, **one.setting}
-        pointer = folder / POINTER
-        said = json.loads(pointer.read_text()) if pointer.is_file() else {}
-        if said.get("halted_at") is not None:
-            status, step = "diverged", said["halted_at"]
-        else:
-            status = "done" if step == steps else "running"
-        row |= {"status": status, "step": step}
-        for name, column in table.items():
-            if name not in ("step", "seconds"):
-                row[f"final/{name}"] = column[-1]
-        best = best_of(folder, one.config.eval.best)
-        if best is not None:
-            row[f"best/{best.metric}"] = best.value
-        return row
-
-
-def configs_of(job: Job) -> str:
-    """A group's network, loss and data in words."""
-    config = job.config
-    return f"{config.model.name}, loss {config.loss}, {job.dataset.name}"
+def newest(workdir: Path, number: int) -> int:
+    """The last step that a group has saved, 0 before."""
+    return Checkpoints(group_folder(workdir, number) / "checkpoints").latest() or 0

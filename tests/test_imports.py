@@ -15,7 +15,8 @@ LEVELS = [
     {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
     | {"data", "eval", "best", "settings", "plan"},
     {"job", "sampling", "evaluation", "loop", "train"}
-    | {"population", "herd", "sweep"},
+    | {"population", "halving", "herd", "fit", "group", "cluster", "engines"}
+    | {"results", "space", "sweep"},
     {"cli", "verbs", "report", "__init__"},
 ]
 LEVEL = {name: i for i, names in enumerate(LEVELS) for name in names}
@@ -25,7 +26,11 @@ ROOMS = {  # outside package -> where in gan_jax it may be imported
     "orbax": {"checkpoint"},
     "tensorflow_datasets": {"data"},
     "PIL": {"data", "images"},
-    "ml_collections": {"config", "job", "train", "evaluation", "plan", "sweep"},
+    "ml_collections": {"config", "job", "train", "evaluation", "plan", "sweep"}
+    | {"fit", "group"},
+    "ray": {"cluster"},
+    "optuna": {"space"},
+    "psutil": {"fit"},
     "tensorboardX": {"record"},
     "matplotlib": {"report"},
 }

@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gan_jax
-from gan_jax import sweep as sweeps
+from gan_jax import fit, group
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.cli import main
 from gan_jax.config import loaded
@@ -225,18 +225,18 @@ def test_another_sweep_in_the_folder_is_refused(whole, capsys):
 
 
 def test_the_trial_fits_a_chunk_of_one_step(monkeypatch):
-    monkeypatch.setattr(sweeps, "backends", lambda: ["map"])
+    monkeypatch.setattr(fit, "candidates", lambda asked, members: ["map"])
     config = loaded(RING[0].removeprefix("--config="), [("scan_steps", "1")])
-    assert sweeps.fastest(assemble(config), [config, config]) == "map"
+    assert fit.fastest(assemble(config), [config, config]) == "map"
 
 
 def test_auto_takes_the_fastest_and_keeps_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweeps, "fastest", lambda job, members: "vmap")
+    monkeypatch.setattr(group, "fastest", lambda job, members: "vmap")
     words = ["sweep", *RING, SWEEP, "--config.steps=4", f"--workdir={tmp_path}"]
     assert main(words) == 0
     plan = json.loads((tmp_path / "sweep.json").read_text())
     assert plan["groups"][0]["backend"] == "vmap"
-    monkeypatch.setattr(sweeps, "fastest", lambda job, members: "map")
+    monkeypatch.setattr(group, "fastest", lambda job, members: "map")
     words[words.index("--config.steps=4")] = "--config.steps=8"
     assert main(words) == 0
     again = json.loads((tmp_path / "sweep.json").read_text())

@@ -1,0 +1,92 @@
+"""What this machine can hold and does fastest: the members of one program, and how they share it."""
+
+import time
+from typing import NamedTuple
+
+import jax
+import psutil
+from ml_collections import ConfigDict
+
+from gan_jax.job import Job
+from gan_jax.population import BACKENDS, Population, devices_for
+from gan_jax.types import UserError
+
+SHARE = 0.8  # of the free memory: evaluation and checkpoints need some too
+TRIAL = 3  # steps that each backend is timed for, at most a chunk
+GIB = 2**30
+
+
+class Fit(NamedTuple):
+    """most: members of one program that fit. bytes: backend -> bytes on each device of a program of that many."""
+
+    most: int
+    bytes: dict[str, int]
+
+
+def candidates(asked: str, members: int) -> list[str]:
+    """The backends that "auto" chooses among, or the one that is asked for: alone on a device no member waits."""
+    if asked != "auto":
+        return [asked]
+    spread = len(jax.local_devices()) > 1 and members > 1
+    return [name for name, row in BACKENDS.items() if row.spread == spread]
+
+
+def free_bytes(devices: int) -> int:
+    """What a program may take on each of the devices. The CPU's devices share the machine's memory."""
+    if jax.default_backend() == "cpu":
+        return int(SHARE * psutil.virtual_memory().available / devices)
+    stats = jax.local_devices()[0].memory_stats() or {}
+    free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
+    return int(SHARE * free)
+
+
+def fitting(job: Job, members: list[ConfigDict], asked: str, memory: float) -> Fit:
+    """How many of the members fit into one program, whatever backend of the candidates is taken.
+
+    memory: GiB that a program may take on each device, 0: what is free. Raises UserError if one does not fit.
+    """
+    names, most = candidates(asked, len(members)), len(members)
+    for name in names:
+        devices = len(devices_for(most, BACKENDS[name].spread))
+        room = int(memory * GIB) or free_bytes(devices)
+        most = min(most, most_of(job, members[:most], name, room))
+    taken = {n: Population(job, members[:most], n).bytes() for n in names}
+    return Fit(most, taken)
+
+
+def most_of(job: Job, members: list[ConfigDict], name: str, room: int) -> int:
+    """The most of these members whose program takes no more than `room` bytes on each device."""
+
+    def taken(count: int) -> int:
+        return Population(job, members[:count], name).bytes()
+
+    most = len(members)
+    if (all_of_them := taken(most)) <= room:
+        return most
+    devices = len(devices_for(most, BACKENDS[name].spread))
+    one = taken(devices)
+    if one > room:
+        raise UserError(
+            f"one member takes {one / GIB:.2f} GiB under {name}, and {room / GIB:.2f} are free on a device: lower "
+            "batch_size, model.width or scan_steps"
+        )
+    # bytes grow with the members on a device in a straight line, but for what the compiler decides anew
+    each = (all_of_them - one) / max(1, -(-most // devices) - 1)
+    most = devices * (1 + int((room - one) / each))
+    while most > devices and taken(most) > room:
+        most -= devices
+    return most
+
+
+def fastest(job: Job, members: list[ConfigDict]) -> str:
+    """The backend that takes the fewest seconds for a few steps, compiling left out."""
+    took = {}
+    for name in candidates("auto", len(members)):
+        population = Population(job, members, name)
+        states, _ = population.chunk(population.init(), 0, 1)
+        jax.block_until_ready(states)
+        begin = time.perf_counter()
+        n = min(TRIAL, job.config.scan_steps)
+        jax.block_until_ready(population.chunk(states, 1, n)[0])
+        took[name] = time.perf_counter() - begin
+    return min(took, key=took.get)
