@@ -19,7 +19,9 @@ class Best(NamedTuple):
     since: int
 
 
-def series_of(workdir: str | Path, metric: str = "") -> tuple[str, dict[int, float]]:
+def series_of(
+    workdir: str | Path, metric: str = ""
+) -> tuple[str, dict[int, float | int]]:
     """(name, step -> value) of what the run measured while it trained, finite values only.
 
     metric: the full name of a value, "" = the first that was written.

@@ -1,6 +1,8 @@
 """What this machine can hold and does fastest: the members of one program, and how they share it."""
 
 import time
+from collections.abc import Callable
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -45,37 +47,38 @@ def fitting(job: Job, members: list[ConfigDict], asked: str, memory: float) -> F
 
     memory: GiB that a program may take on each device, 0: what is free. Raises UserError if one does not fit.
     """
+
+    @cache
+    def taken(name: str, count: int) -> int:
+        return Population(job, members[:count], name).bytes()
+
     names, most = candidates(asked, len(members)), len(members)
     for name in names:
         devices = len(devices_for(most, BACKENDS[name].spread))
         room = int(memory * GIB) or free_bytes(devices)
-        most = min(most, most_of(job, members[:most], name, room))
-    taken = {n: Population(job, members[:most], n).bytes() for n in names}
-    return Fit(most, taken)
+        most = most_of(partial(taken, name), most, devices, room)
+    return Fit(most, {name: taken(name, most) for name in names})
 
 
-def most_of(job: Job, members: list[ConfigDict], name: str, room: int) -> int:
-    """The most of these members whose program takes no more than `room` bytes on each device."""
+def most_of(taken: Callable[[int], int], most: int, devices: int, room: int) -> int:
+    """The most members, up to `most`, whose program takes no more than `room` bytes on each of the devices.
 
-    def taken(count: int) -> int:
-        return Population(job, members[:count], name).bytes()
-
-    most = len(members)
-    if (all_of_them := taken(most)) <= room:
+    taken(count): the bytes, which grow with the members on a device in a straight line but for what the compiler
+    decides anew; so another device's worth might fit. Raises UserError if not one member a device fits.
+    """
+    if taken(most) <= room:
         return most
-    devices = len(devices_for(most, BACKENDS[name].spread))
     one = taken(devices)
     if one > room:
         raise UserError(
-            f"one member takes {one / GIB:.2f} GiB under {name}, and {room / GIB:.2f} are free on a device: lower "
-            "batch_size, model.width or scan_steps"
+            f"a member takes {one / GIB:.2f} GiB of a device and {room / GIB:.2f} are free: lower batch_size, "
+            "model.width or scan_steps"
         )
-    # bytes grow with the members on a device in a straight line, but for what the compiler decides anew
-    each = (all_of_them - one) / max(1, -(-most // devices) - 1)
-    most = devices * (1 + int((room - one) / each))
-    while most > devices and taken(most) > room:
-        most -= devices
-    return most
+    each = (taken(most) - one) / max(1, -(-most // devices) - 1)
+    found = devices * (1 + int((room - one) / each))
+    while taken(found) > room:
+        found -= devices
+    return found
 
 
 def fastest(job: Job, members: list[ConfigDict]) -> str:

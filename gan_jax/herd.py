@@ -23,7 +23,7 @@ from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
 from gan_jax.record import Record, open_board
-from gan_jax.sampling import POINTER, finished, make_sampler, showcase
+from gan_jax.sampling import POINTER, Fed, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
 from gan_jax.train import data_facts
 
@@ -60,6 +60,8 @@ class Herd:
         self.rungs = rungs(every, self.steps, how.halving) if how.halving else []
         self.evaluator = Evaluator(job.config, job.dataset) if every else None
         self.sampler = make_sampler(job.nets)
+        self.inputs: dict[int, Fed] = {}
+        self.fetched: Any = None  # averages and numbers of all members at this step
         self.saved = Checkpoints(folder / "checkpoints")
         members = folder.parent.parent / "members"
         self.records = [Record(members / m.name, board=False) for m in group]
@@ -105,7 +107,7 @@ class Herd:
 
     def begin(self, alive: list[int], states: Any) -> None:
         """Go on with some members from everyone's states, None: from the first ones."""
-        self.alive = alive
+        self.alive, self.fetched = alive, None
         self.population = Population(
             self.job, [self.group[i].config for i in alive], self.how.backend
         )
@@ -114,7 +116,7 @@ class Herd:
             self.states = self.population.init()
         else:
             self.states = self.population.place(
-                jax.tree.map(lambda x: x[alive], states)
+                jax.tree.map(lambda x: x[np.asarray(alive)], states)
             )
 
     def everyone(self) -> Any:
@@ -143,7 +145,7 @@ class Herd:
         ]
         left = min(*stops, self.steps - self.step)
         n = min(self.chunk, left, self.flat["scan_steps"])
-        begin, landed = time.perf_counter(), []
+        begin, landed, self.fetched = time.perf_counter(), [], None
         self.states, self.metrics = self.population.chunk(self.states, self.step, n)
         self.step += n
         self.flying.append((self.step, self.metrics))
@@ -193,9 +195,7 @@ class Herd:
 
     def picture(self, row: int) -> None:
         """The fixed-noise grid of one member, as a run of its own would show it."""
-        spec = self.job.recipe.model
-        key = jax.random.fold_in(self.states.key[row], FIXED_NOISE)
-        shown = showcase(spec, key, GRID if len(spec.image_shape) == 3 else POINTS)
+        shown = self.shown(self.alive[row])
         out = finished(self.sampler(*self.averages(row), shown))
         self.record(row).image(self.step, drawing(out, shown, self.job.dataset.images))
 
@@ -206,9 +206,20 @@ class Herd:
             self.record(row).evaluation(said)
             self.draw(row, {f"eval/{said['metric']}": said["value"]})
 
+    def shown(self, index: int) -> Fed:
+        """What the fixed-noise grid of a member is made from."""
+        if index not in self.inputs:
+            spec, seed = self.job.recipe.model, self.group[index].config.seed
+            key = jax.random.fold_in(jax.random.key(np.uint32(seed)), FIXED_NOISE)
+            count = GRID if len(spec.image_shape) == 3 else POINTS
+            self.inputs[index] = showcase(spec, key, count)
+        return self.inputs[index]
+
     def averages(self, row: int) -> tuple[Any, Any]:
-        """A member's averaged generator and its numbers."""
-        return member((self.states.ema, self.states.hyper), row)
+        """A member's averaged generator and its numbers; all are fetched at once, slices of each leaf would be slow."""
+        if self.fetched is None:
+            self.fetched = jax.device_get((self.states.ema, self.states.hyper))
+        return member(self.fetched, row)
 
     def save(self) -> None:
         """Write the group's checkpoint, unless this step has one."""

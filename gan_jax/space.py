@@ -35,16 +35,15 @@ def space_of(text: Any) -> Space:
     for part in filter(None, (x.strip() for x in text.split(";"))):
         name, _, values = (x.strip() for x in part.partition("="))
         kind, _, rest = values.partition(":")
+        if known(name) in ranges | choices:
+            raise ConfigError(f"the sweep names {name} twice")
         if kind in DRAWS and rest:
-            ranges[known(name)] = interval(known(name), kind, rest)
+            ranges[name] = interval(name, kind, rest)
             continue
         columns = factor(part)
         if len(columns[0]) > 1:
             raise ConfigError(f"{part!r}: a search has no lists side by side")
-        name = next(iter(columns[0]))
         choices[name] = [row[name] for row in columns]
-        if name in ranges:
-            raise ConfigError(f"the sweep names {name} twice")
     seeds = choices.pop("seed", [])
     if not ranges and not choices:
         raise ConfigError("there is nothing to search: name a field besides seed")

@@ -1,6 +1,7 @@
 """What fits: measured bytes, groups that are cut by them."""
 
 import json
+from typing import Any, NamedTuple
 
 import jax
 import pytest
@@ -10,12 +11,12 @@ from gan_jax.cli import main
 from gan_jax.config import loaded
 from gan_jax.fit import GIB, fitting, most_of
 from gan_jax.job import assemble
-from gan_jax.plan import cut
+from gan_jax.plan import Member, cut
 from gan_jax.population import BACKENDS, Population, stacked_shapes
 from gan_jax.types import UserError
 from tests.test_sweep import RING
 
-SMALL = [word.removeprefix("--config.").split("=") for word in RING[1:]]
+SMALL = [tuple(word.removeprefix("--config.").split("=")) for word in RING[1:]]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def size(tree):
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", ["vmap", "devices_map"])
 def test_bytes_hold_data_and_states_and_grow_with_members(job, name):
     few, many = (taken(job, n, name) for n in (4, 40))
     each = size(stacked_shapes(job, 36 // (4 if BACKENDS[name].spread else 1)))
@@ -39,35 +40,50 @@ def test_bytes_hold_data_and_states_and_grow_with_members(job, name):
     assert each < many - few < 20 * each
 
 
-@pytest.mark.parametrize(("name", "step"), [("vmap", 1), ("devices_map", 4)])
-def test_the_most_that_fit_are_found(job, name, step):
-    room = taken(job, 20, name)
-    most = most_of(job, [job.config] * 60, name, room)
-    assert taken(job, most, name) <= room < taken(job, most + step, name)
-    assert most_of(job, [job.config] * 20, name, room) == 20
-    assert most_of(job, [job.config] * 21, name, room) <= 20
+@pytest.mark.parametrize("room", [1010, 1019, 1190, 1200, 1206, 1207, 1300, 9999])
+@pytest.mark.parametrize("devices", [1, 4])
+def test_the_most_that_fit_are_found(devices, room):
+    asked = []
+
+    def taken(count):
+        """1000, 10 for each member on a device, and 7 more from the 20th on."""
+        asked.append(count)
+        here = -(-count // devices)
+        return 1000 + 10 * here + 7 * (here >= 20)
+
+    best = max(n for n in range(devices, 201, devices) if taken(n) <= room)
+    asked.clear()
+    found = most_of(taken, 200, devices, room)
+    assert best - devices <= found <= best and taken(found) <= room
+    assert len(set(asked)) <= 4, "each is a compilation"
+
+
+def test_one_that_does_not_fit_is_refused():
+    with pytest.raises(UserError, match="lower batch_size"):
+        most_of(lambda count: 1000 + count, 8, 1, 1000)
 
 
 def test_a_group_fits_whichever_backend_is_taken(job, monkeypatch):
-    monkeypatch.setattr(fit, "candidates", lambda asked, members: ["map", "vmap"])
-    members = [job.config] * 60
-    room = taken(job, 30, "map")
-    found = fitting(job, members, "auto", room / GIB)
-    each = [most_of(job, members, name, room) for name in ("map", "vmap")]
-    assert found.most == min(each) < 60
-    assert found.bytes == {n: taken(job, found.most, n) for n in ("map", "vmap")}
+    class Told(NamedTuple):
+        job: Any
+        members: list
+        backend: str
+
+        def bytes(self):
+            each = 30 if self.backend == "devices_vmap" else 10
+            return 1000 + each * -(-len(self.members) // 4)
+
+    monkeypatch.setattr(fit, "Population", Told)
+    found = fitting(job, [job.config] * 200, "auto", 1180.5 / GIB)
+    assert found == fit.Fit(24, {"devices_map": 1060, "devices_vmap": 1180})
 
 
-def test_one_that_does_not_fit_is_refused(job):
-    with pytest.raises(UserError, match="lower batch_size"):
-        most_of(job, [job.config] * 8, "map", 1000)
-
-
-def test_a_group_is_cut_evenly():
-    parts = [list(range(n)) for n in (10, 7, 1)]
-    assert [[len(x) for x in cut(p, 4)] for p in parts] == [[4, 4, 2], [4, 3], [1]]
-    assert cut(list(range(10)), 0) == [list(range(10))]
-    assert sum(cut(list(range(10)), 3), []) == list(range(10))
+def test_a_group_is_cut_evenly(job):
+    group = [Member(str(i), {}, job.config) for i in range(10)]
+    for size, most, parts in ((10, 4, [4, 4, 2]), (7, 4, [4, 3]), (1, 4, [1])):
+        assert [len(part) for part in cut(group[:size], most)] == parts
+    assert cut(group, 0) == [group]
+    assert [one.name for part in cut(group, 3) for one in part] == list("0123456789")
 
 
 def test_a_sweep_is_cut_to_the_memory_and_keeps_its_groups(job, tmp_path, capsys):

@@ -48,7 +48,7 @@ def test_the_best_third_survives_and_nothing_is_the_worst(tmp_path):
     folders = [member(tmp_path / str(i), v) for i, v in enumerate(values)]
     assert survivors(folders, "fd_raw", [], 3) == [0, 1, 2, 3, 4, 5, 6]
     assert survivors(folders, "fd_raw", [10], 3) == [1, 4, 5], "5 equals 4"
-    assert survivors(folders, "", [10, 30], 2) == [1, 4], "0 of 4, 1 left no value"
+    assert survivors(folders, "", [10, 30], 2) == [0, 1], "5 has no value at 30"
     up = [member(tmp_path / f"u{i}", {10: float(i)}, "modes") for i in range(4)]
     assert survivors(up, "modes", [10], 2) == [2, 3], "more modes are better"
 
