@@ -1,11 +1,12 @@
 """Groups as tasks of a Ray cluster: it finds them a machine with what they need, and does them again if that is lost."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gan_jax.group import Task, set_up
-from gan_jax.loop import Stop, stoppable
+from gan_jax.loop import SIGNALS, Stop, stoppable
 from gan_jax.types import UserError
 
 RETRIES = 3  # times that a task is done again whose worker died: more is a group that kills its workers
@@ -29,10 +30,13 @@ def connected() -> Any:
     except ImportError:
         raise UserError("--engine=ray needs Ray: pip install ray") from None
     if not ray.is_initialized():
+        before = {kind: signal.getsignal(kind) for kind in SIGNALS}
         try:
             ray.init(logging_level="error")
         except (ConnectionError, RuntimeError) as error:
             raise UserError(f"cannot join the Ray cluster: {error}") from error
+        for kind, handler in before.items():  # Ray takes signals for itself
+            signal.signal(kind, handler)
     return ray
 
 

@@ -31,6 +31,7 @@ from gan_jax.step import FIXED_NOISE
 from gan_jax.types import TrainState
 
 CADENCES = ("log_every", "sample_every", "eval.every", "checkpoint_every")
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CHUNK_SECONDS = 0.5  # aim of one dispatch, so that a signal is answered quickly
 GRID = 64  # pictures of the fixed-noise grid
 POINTS = 2000  # points of the same for toy data
@@ -54,12 +55,11 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """Turn SIGTERM and SIGINT into a flag while the loop runs."""
     stop = Stop()
-    kinds = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(kind, stop.request) for kind in kinds]
+    before = [signal.signal(kind, stop.request) for kind in SIGNALS]
     try:
         yield stop
     finally:
-        for kind, handler in zip(kinds, before, strict=True):
+        for kind, handler in zip(SIGNALS, before, strict=True):
             signal.signal(kind, handler)
 
 
