@@ -5,9 +5,11 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
+from gan_jax.cli import main
 from gan_jax.report import build, read
 from tests.report.folders import DEFAULTS, lines, make_run, make_sweep
 from tests.report.test_page import EVIL
+from tests.test_train import ROOT
 
 VIEWS = [(w, s) for w in (1280, 360) for s in ("light", "dark")]
 SHOWN = "[...document.querySelectorAll('.grids img')].filter(i => i.offsetParent)"
@@ -124,4 +126,43 @@ def test_hostile_text_does_not_run(browser, tmp_path):
     assert tab.evaluate("typeof window.hacked") == "undefined" and wrong == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
     assert EVIL in tab.inner_text("#findings tbody")
+    tab.close()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The page of a sweep that was trained: 5 rates x 5 penalties x 5 seeds of a ring."""
+    folder = tmp_path_factory.mktemp("trained") / "s"
+    rates, weights = "1e-4,3e-4,1e-3,3e-3,1e-2", "0.01,0.03,0.1,0.3,1"
+    words = [
+        f"--config={ROOT}/configs/ring.py",
+        f"--sweep=optim.disc.lr={rates};penalty.r1={weights};seed=0..4",
+        "--backend=map",
+        f"--workdir={folder}",
+    ]
+    small = {"batch_size": 8, "model.width": 8, "scan_steps": 10, "steps": 20}
+    cadences = {"log_every": 5, "sample_every": 10, "eval.every": 10, "eval.n": 100}
+    words += [f"--config.{n}={x}" for n, x in (small | cadences).items()]
+    assert main(["sweep", *words]) == 0
+    assert main(["report", f"--workdir={folder}"]) == 0
+    return folder / "report.html"
+
+
+def test_a_trained_sweep_of_5_by_5_by_5_works(browser, trained):
+    tab, wrong = opened(browser, trained, 1280, "light")
+    assert tab.locator("#members tbody tr").count() == 125
+    images = "[...document.images].map(i => i.complete && i.naturalWidth > 0)"
+    assert tab.evaluate(images) == [True] * 75, "25 settings, steps 0, 10, 20"
+    assert tab.evaluate(f"{SHOWN}.map(i => i.dataset.step)") == ["20"] * 25
+    tab.focus("#step")
+    tab.keyboard.press("Home")
+    assert tab.evaluate(f"{SHOWN}.map(i => i.dataset.step)") == ["0"] * 25
+    heads = tab.locator("#members thead button").all_inner_texts()
+    place = heads.index("final/loss/disc")
+    tab.locator("#members thead button").nth(place).click()
+    values = [float(v) for v in tab.evaluate(COLUMN, place)]
+    assert values == sorted(values) and len(set(values)) > 100
+    tab.select_option("#heat-value", label="final/loss/disc")
+    assert "final/loss/disc" in tab.inner_text(".maps:visible caption")
+    assert wrong == []
     tab.close()
