@@ -10,6 +10,11 @@ from gan_jax.loop import SIGNALS, Stop, stoppable
 from gan_jax.types import UserError
 
 RETRIES = 3  # times that a task is done again whose worker died: more is a group that kills its workers
+MENDED = (
+    UserError,
+    RuntimeError,
+    OSError,
+)  # errors that say what to do; of others Ray's has the worker's traceback
 POLL = 1.0  # seconds between looks at a signal
 
 
@@ -58,7 +63,7 @@ def on_ray(
 ) -> Iterator[tuple[int, Any]]:
     """Each task on a worker with what it needs; a task goes on where a lost worker left its folder.
 
-    The folder must be on a disk that all machines share. A signal stops the tasks, which save what they have.
+    The folder must be on a disk that all machines share. A signal stops the tasks; they go on from what they saved.
     """
     ray = connected()
     need = checked(ray, need)
@@ -80,7 +85,7 @@ def on_ray(
             except ray.exceptions.TaskCancelledError:
                 yield i, False
             except ray.exceptions.RayTaskError as error:
-                failed = error.cause
+                failed = error.cause if isinstance(error.cause, MENDED) else error
             except ray.exceptions.RayError as error:
                 failed = UserError(f"group {tasks[i].number} was lost: {error}")
     if failed is not None:

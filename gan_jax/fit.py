@@ -54,7 +54,9 @@ def fitting(job: Job, members: list[ConfigDict], asked: str, memory: float) -> F
 
     names, most = candidates(asked, len(members)), len(members)
     for name in names:
-        devices = len(devices_for(most, BACKENDS[name].spread))
+        devices = len(
+            devices_for(most, BACKENDS[name].spread, job.dataset.images.nbytes)
+        )
         room = int(memory * GIB) or free_bytes(devices)
         most = most_of(partial(taken, name), most, devices, room)
     return Fit(most, {name: taken(name, most) for name in names})

@@ -45,6 +45,11 @@ def overrides(one: Member) -> str:
     return " ".join(shlex.quote(word) for word in words)
 
 
+def in_flight() -> int:
+    """Chunks that wait while another is made: on a CPU the host's own work would only take time from them."""
+    return 0 if jax.default_backend() == "cpu" else 1
+
+
 class Herd:
     """A group in training: the states of its members after `step` iterations, and their folders.
 
@@ -74,8 +79,7 @@ class Herd:
             record.truncate(self.step)
         self.board = open_board(folder / "tensorboard", self.step + 1)
         self.begin(self.chosen(), states)
-        # on a CPU the host's own work would only take time from the chunk in flight
-        self.depth = 0 if jax.default_backend() == "cpu" else 1
+        self.depth = in_flight()
         self.flying: collections.deque = collections.deque()
         self.chunk, self.seconds = 1, 0.0
         self.write_configs()

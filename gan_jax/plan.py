@@ -13,6 +13,7 @@ from gan_jax.fields import FIELDS
 from gan_jax.files import write_atomic
 from gan_jax.record import read_config
 from gan_jax.settings import Setting, written
+from gan_jax.types import UserError
 
 PLAN = "sweep.json"
 
@@ -88,19 +89,28 @@ class Plan:
         self.bytes: list[dict[str, int]] = []
         if (workdir / "config.json").is_file():
             raise ConfigError(f"{workdir} holds a single run: choose another --workdir")
-        if (workdir / PLAN).is_file():
-            self.take(json.loads((workdir / PLAN).read_text()))
+        path = workdir / PLAN
+        if not path.is_file():
+            return
+        try:
+            self.take(json.loads(path.read_bytes()))
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise ConfigError(
+                f"{path} is damaged ({type(error).__name__}: {error}): restore it, or choose another --workdir"
+            ) from None
 
     def take(self, old: dict[str, Any]) -> None:
         """Go on with an earlier plan's members and groups."""
-        if old["search"] != self.head["search"]:
-            said = old["search"] or "a fixed list of settings"
+        if old.get("search") != self.head["search"]:
+            said = old.get("search") or "a fixed list of settings"
             raise ConfigError(
                 f"{self.workdir} holds another sweep, of {said}; go on with it, or choose another --workdir"
             )
         self.members = members_of(self.config, [m["setting"] for m in old["members"]])
         self.groups = [[] for _ in old["groups"]]
-        self.bytes = [group["bytes"] for group in old["groups"]]
+        self.bytes = [group.get("bytes", {}) for group in old["groups"]]
         for one, said in zip(self.members, old["members"], strict=True):
             self.groups[said["group"]].append(one)
             there = folder_of(self.workdir, one)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import psutil
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax import config as configs
@@ -59,9 +60,18 @@ BACKENDS: dict[str, Backend] = {
 }
 
 
-def devices_for(members: int, spread: bool) -> list[Any]:
-    """The devices that so many members are run on: no more than there are members."""
-    return jax.local_devices()[: members if spread else 1]
+COPIES_SHARE = (
+    0.25  # of a machine's memory that the data may take where each core has a copy
+)
+
+
+def devices_for(members: int, spread: bool, nbytes: int) -> list[Any]:
+    """The devices that so many members are run on: no more than members, or than the CPU's memory has copies of the data."""
+    devices = jax.local_devices()[: members if spread else 1]
+    if jax.default_backend() == "cpu":
+        copies = int(COPIES_SHARE * psutil.virtual_memory().total / nbytes)
+        devices = devices[: max(1, copies)]
+    return devices
 
 
 class Population:
@@ -73,7 +83,7 @@ class Population:
     def __init__(self, job: Job, members: list[Any], backend: str):
         """Members are padded to a multiple of the devices where they are spread. Nothing is on a device yet."""
         row = BACKENDS[backend]
-        devices = devices_for(len(members), row.spread)
+        devices = devices_for(len(members), row.spread, job.dataset.images.nbytes)
         self.job, self.count, self.backend = job, len(members), backend
         self.mesh = jax.make_mesh(
             (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices

@@ -30,7 +30,7 @@ ROOMS = {  # outside package -> where in gan_jax it may be imported
     | {"fit", "group"},
     "ray": {"cluster"},
     "optuna": {"space"},
-    "psutil": {"fit"},
+    "psutil": {"fit", "population"},
     "tensorboardX": {"record"},
     "matplotlib": {"report"},
 }

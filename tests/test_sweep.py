@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gan_jax
-from gan_jax import fit, group
+from gan_jax import fit, group, herd
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.cli import main
 from gan_jax.config import loaded
 from gan_jax.job import assemble
+from gan_jax.plan import Member
 from gan_jax.record import columns
+from gan_jax.results import result
 from tests.recipes import bits
 from tests.test_train import CLOCK, ROOT, finish
 
@@ -118,6 +121,14 @@ def test_a_sweep_killed_and_resumed_equals_one_that_was_not(
     assert everything(tmp_path) == everything(whole)
 
 
+def test_chunks_in_flight_change_nothing(whole, tmp_path, monkeypatch):
+    """As on an accelerator, where the next chunk's rows are made while one runs."""
+    monkeypatch.setattr(herd, "in_flight", lambda: 1)
+    words = ["sweep", *RING, SWEEP, "--backend=map", f"--workdir={tmp_path}"]
+    assert main(words) == 0
+    assert everything(tmp_path) == everything(whole)
+
+
 def test_a_finished_sweep_is_not_touched(whole):
     before = {p: p.stat().st_mtime_ns for p in (whole / "members").rglob("*.json*")}
     code, text = finish(whole, "sweep", *RING, SWEEP, "--backend=map")
@@ -144,12 +155,16 @@ def test_results_and_plan(whole):
     plan = json.loads((whole / "sweep.json").read_text())
     assert [row["member"] for row in table] == ["0000", "0001", "0002", "0003"]
     assert plan["fields"] == ["optim.disc.lr", "seed"]
-    assert plan["groups"] == [{"backend": "map", "members": 4}]
+    (group,) = plan["groups"]
+    assert group["backend"] == "map" and group["members"] == 4
+    assert group["bytes"]["map"] > 100_000 * 2 * 4, "the data at least"
     for row, one in zip(table, plan["members"], strict=True):
         last = columns(whole / "members" / row["member"] / "metrics.jsonl")
         assert float(row["final/loss/gen"]) == last["loss/gen"][-1]
         assert float(row["optim.disc.lr"]) == one["setting"]["optim.disc.lr"]
         assert row["status"] == "done" and float(row["best/modes"]) >= 0
+        said = columns(whole / "members" / row["member"] / "eval.jsonl")
+        assert float(row[f"final/{said['metric'][-1]}"]) == said["value"][-1]
     assert Checkpoints(whole / "groups/0/checkpoints").latest() == 60
 
 
@@ -162,6 +177,28 @@ def test_tensorboard_has_the_settings_and_values(whole):
     (value,) = events.Scalars("final/loss/gen")
     last = columns(whole / "members" / "0003" / "metrics.jsonl")["loss/gen"][-1]
     assert value.value == np.float32(last)
+
+
+def test_tensorboard_has_the_curves_of_a_group_in_one_file(whole):
+    (file,) = (whole / "groups/0/tensorboard").iterdir()
+    events = EventAccumulator(str(file)).Reload()
+    for name in ("0000", "0003"):
+        table = columns(whole / "members" / name / "metrics.jsonl")
+        points = events.Scalars(f"loss/gen/{name}")
+        assert [p.step for p in points] == table["step"]
+        assert [p.value for p in points] == [np.float32(x) for x in table["loss/gen"]]
+        assert [p.step for p in events.Scalars(f"eval/modes/{name}")] == [30, 60]
+
+
+def test_findings_are_in_the_results(whole, tmp_path):
+    folder = tmp_path / "members" / "0000"
+    shutil.copytree(whole / "members" / "0000", folder)
+    rows = [{"step": s, "finding": f} for s, f in ((1, "a"), (2, "b"), (3, "a"))]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "findings.jsonl").write_text(lines)
+    config = loaded(RING[0].removeprefix("--config="), [])
+    row = result(tmp_path, Member("0000", {}, config))
+    assert row["findings"] == "a b" and row["status"] == "running"
 
 
 def test_its_report_shows_every_member(whole, tmp_path):
@@ -222,6 +259,13 @@ def test_another_sweep_in_the_folder_is_refused(whole, capsys):
     changed = ["--config.batch_size=32", f"--workdir={whole}"]
     assert main(["sweep", *RING, SWEEP, *changed]) == 2
     assert "batch_size: 16 -> 32" in capsys.readouterr().err
+
+
+def test_a_damaged_plan_is_said(tmp_path, capsys):
+    for text in ("{", '{"members": [{"name": "0000"}], "groups": []}', "[]"):
+        (tmp_path / "sweep.json").write_text(text)
+        assert main(["sweep", *RING, SWEEP, f"--workdir={tmp_path}"]) == 2
+        assert "sweep.json is damaged" in capsys.readouterr().err
 
 
 def test_the_trial_fits_a_chunk_of_one_step(monkeypatch):
