@@ -5,16 +5,16 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from gan_jax.checkpoint import CheckpointError
 from gan_jax.group import Task, set_up
+from gan_jax.lock import FolderInUse
 from gan_jax.loop import SIGNALS, Stop, stoppable
+from gan_jax.record import RecordError
 from gan_jax.types import UserError
 
 RETRIES = 3  # times that a task is done again whose worker died: more is a group that kills its workers
-MENDED = (
-    UserError,
-    RuntimeError,
-    OSError,
-)  # errors that say what to do; of others Ray's has the worker's traceback
+# errors that say what to do; of others Ray's own has the worker's traceback
+MENDED = (UserError, FolderInUse, CheckpointError, RecordError, OSError)
 POLL = 1.0  # seconds between looks at a signal
 
 

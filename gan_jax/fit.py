@@ -1,5 +1,6 @@
 """What this machine can hold and does fastest: the members of one program, and how they share it."""
 
+import sys
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -37,9 +38,10 @@ def free_bytes(devices: int) -> int:
     """What a program may take on each of the devices. The CPU's devices share the machine's memory."""
     if jax.default_backend() == "cpu":
         return int(SHARE * psutil.virtual_memory().available / devices)
-    stats = jax.local_devices()[0].memory_stats() or {}
-    free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
-    return int(SHARE * free)
+    stats = jax.local_devices()[0].memory_stats()
+    if not stats:  # a device that does not tell: --memory says it
+        return sys.maxsize
+    return int(SHARE * (stats["bytes_limit"] - stats["bytes_in_use"]))
 
 
 def fitting(job: Job, members: list[ConfigDict], asked: str, memory: float) -> Fit:
@@ -54,9 +56,8 @@ def fitting(job: Job, members: list[ConfigDict], asked: str, memory: float) -> F
 
     names, most = candidates(asked, len(members)), len(members)
     for name in names:
-        devices = len(
-            devices_for(most, BACKENDS[name].spread, job.dataset.images.nbytes)
-        )
+        spread, nbytes = BACKENDS[name].spread, job.dataset.images.nbytes
+        devices = len(devices_for(most, spread, nbytes))
         room = int(memory * GIB) or free_bytes(devices)
         most = most_of(partial(taken, name), most, devices, room)
     return Fit(most, {name: taken(name, most) for name in names})
