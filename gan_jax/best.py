@@ -49,11 +49,21 @@ def best_of(workdir: str | Path, metric: str = "") -> Best | None:
     return Best(metric, step, series[step], sum(s > step for s in series))
 
 
-def best_step(workdir: str | Path, metric: str = "") -> int:
-    """The step of the best checkpoint. Raises UserError for a run that was not evaluated while it trained."""
+def best_step(
+    workdir: str | Path, metric: str = "", kept: list[int] | None = None
+) -> int:
+    """The step of the best checkpoint. kept: for a member of a sweep, the steps of its group's.
+
+    Raises UserError for a run that was not evaluated while it trained, and for a member whose best is not kept.
+    """
     best = best_of(workdir, metric)
     if best is None:
         raise UserError(
             f"{workdir} has no best checkpoint: a run keeps one when it is trained with --config.eval.every=STEPS"
+        )
+    if kept is not None and best.step not in kept:
+        raise UserError(
+            f"step {best.step}, the best of {workdir}, is not kept: members of a sweep share the newest checkpoints of "
+            f"their group ({', '.join(map(str, kept))}); train it alone with the command in its config.json"
         )
     return best.step

@@ -209,7 +209,8 @@ class Run:
         )
         saved, where = checkpoints_of(folder)
         if step == "best":
-            step = best_step(folder, self.config.eval.best)
+            kept = saved.steps() if where else None
+            step = best_step(folder, self.config.eval.best, kept)
         if where:
             many = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct((where["members"], *x.shape), x.dtype),

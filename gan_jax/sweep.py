@@ -70,20 +70,26 @@ class Sweep:
         """Take over what the folder holds. search: what decides proposals. Raises UserError for what is to be mended."""
         self.workdir, self.options, self.config = Path(workdir), options, config
         self.engine = ENGINES[options.engine]
-        if config.eval.patience:
-            raise ConfigError(
-                f"eval.patience is {config.eval.patience}, and members of a sweep go on together: set it to 0"
-            )
-        if (options.how.halving or search) and not config.eval.every:
-            raise ConfigError(
-                "members are compared by their evaluations: set --config.eval.every=STEPS"
-            )
         self.plan = Plan(config, self.workdir, {"command": command, "search": search})
         self.results = Results(self.workdir)
+
+    def check(self, groups: list[Group]) -> None:
+        """Raise ConfigError for groups that cannot be trained as it is asked for."""
+        compared = self.options.how.halving or self.plan.head["search"]
+        for own in (group[0].config.eval for group in groups):
+            if own.patience:
+                raise ConfigError(
+                    f"eval.patience is {own.patience}, and members of a sweep go on together: set it to 0"
+                )
+            if compared and not own.every:
+                raise ConfigError(
+                    "members are compared by their evaluations: set --config.eval.every=STEPS"
+                )
 
     def extend(self, settings: list[Setting], stop: Stop) -> None:
         """Plan further members. Raises UserError, having written nothing, for settings that cannot be trained."""
         groups = groups_of(members_of(self.config, settings, len(self.plan.members)))
+        self.check(groups)
         for group in groups:
             job = assemble(group[0].config)
             check_evaluation(job.config, job.dataset)
@@ -105,11 +111,12 @@ class Sweep:
 
     def train(self, stop: Stop) -> bool:
         """Train all groups that are not finished; whether all are now."""
+        self.check(self.plan.groups)
         self.plan.write()
         tasks = [
             task
             for task in self.tasks(self.plan.groups)
-            if newest(self.workdir, task.number) < self.config.steps
+            if newest(self.workdir, task.number) < task.group[0].config.steps
         ]
         finished = []
         for _, done in self.do(train_group, tasks, stop):

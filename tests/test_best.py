@@ -52,3 +52,12 @@ def test_none_yet(tmp_path):
     assert best_of(tmp_path) is None
     with pytest.raises(UserError, match=r"--config\.eval\.every"):
         best_step(tmp_path)
+
+
+def test_a_member_whose_best_is_not_kept_says_so(tmp_path):
+    write(tmp_path, series("modes", 1, 8, 7))
+    assert best_step(tmp_path, "", [20, 30]) == 20
+    with pytest.raises(
+        UserError, match=r"step 20, the best .* \(30, 40\); train it alone"
+    ):
+        best_step(tmp_path, "", [30, 40])

@@ -127,5 +127,6 @@ def test_another_search_in_the_folder_is_refused(tmp_path, capsys):
     assert "another sweep, of a fixed list" in capsys.readouterr().err
     assert main([*words, "--batch=0"]) == 2
     assert "--batch=0" in capsys.readouterr().err
+    words.append(f"--workdir={tmp_path / 'new'}")
     assert main([*words, "--config.eval.every=0"]) == 2
     assert "set --config.eval.every" in capsys.readouterr().err

@@ -164,7 +164,8 @@ def test_results_and_plan(whole):
         assert float(row["optim.disc.lr"]) == one["setting"]["optim.disc.lr"]
         assert row["status"] == "done" and float(row["best/modes"]) >= 0
         said = columns(whole / "members" / row["member"] / "eval.jsonl")
-        assert float(row[f"final/{said['metric'][-1]}"]) == said["value"][-1]
+        last = dict(zip(said["metric"], said["value"], strict=True))  # later ones win
+        assert float(row["final/modes"]) == last["modes"]
     assert Checkpoints(whole / "groups/0/checkpoints").latest() == 60
 
 
@@ -188,6 +189,19 @@ def test_tensorboard_has_the_curves_of_a_group_in_one_file(whole):
         assert [p.step for p in points] == table["step"]
         assert [p.value for p in points] == [np.float32(x) for x in table["loss/gen"]]
         assert [p.step for p in events.Scalars(f"eval/modes/{name}")] == [30, 60]
+
+
+def test_groups_of_other_lengths_are_finished_each_at_its_own_step(tmp_path, capsys):
+    words = ["sweep", *RING, "--sweep=steps=8,4", "--backend=map"]
+    for _ in range(2):
+        assert main([*words, f"--workdir={tmp_path}"]) == 0
+        with open(tmp_path / "results.csv") as file:
+            table = list(csv.DictReader(file))
+        assert [(row["step"], row["status"]) for row in table] == [
+            ("8", "done"),
+            ("4", "done"),
+        ]
+    assert capsys.readouterr().err.count("group 0: 1 members, map") == 1
 
 
 def test_findings_are_in_the_results(whole, tmp_path):
@@ -242,6 +256,8 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(tmp_path, capsys):
         (["--sweep=loss=hinge,began"], "setting loss=began"),
         (["--sweep=seed=0,1", "--most=-1"], "--most=-1"),
         (["--sweep=seed=0,1", "--config.eval.patience=2"], "eval.patience is 2"),
+        (["--sweep=eval.patience=0,2"], "eval.patience is 2"),
+        (["--sweep=eval.every=30,0", "--halving=2"], "set --config.eval.every=STEPS"),
     ],
 )
 def test_mistakes(words, message, tmp_path, capsys):
