@@ -59,7 +59,7 @@ def train_group(task: Task, stop: Stop) -> bool:
 def cpu_devices(count: int) -> None:
     """Split a CPU into so many devices, 0: one a core, unless the user or an earlier computation has decided.
 
-    Members never wait for one another, so two cores train twice as many; one program over all cores gains less.
+    Members never wait for one another: cores that each train their own gain more than one program over all of them.
     """
     asked = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if asked or jax.config.jax_num_cpu_devices != -1:

@@ -108,7 +108,9 @@ class Plan:
             raise ConfigError(
                 f"{self.workdir} holds another sweep, of {said}; go on with it, or choose another --workdir"
             )
-        self.members = members_of(self.config, [m["setting"] for m in old["members"]])
+        made = members_of(self.config, [m["setting"] for m in old["members"]])
+        names = [m["name"] for m in old["members"]]  # a longer sweep has wider ones
+        self.members = [m._replace(name=n) for m, n in zip(made, names, strict=True)]
         self.groups = [[] for _ in old["groups"]]
         self.bytes = [group.get("bytes", {}) for group in old["groups"]]
         for one, said in zip(self.members, old["members"], strict=True):
@@ -125,9 +127,8 @@ class Plan:
         """Raise ConfigError if the folder was planned for other settings."""
         old = [m.setting for m in self.members]
         if old and old != settings:
-            fields = ", ".join(dict.fromkeys(n for setting in old for n in setting))
             raise ConfigError(
-                f"{self.workdir} holds another sweep ({len(old)} members over {fields}); "
+                f"{self.workdir} holds another sweep ({len(old)} members over {', '.join(self.fields)}); "
                 "go on with its settings, or choose another --workdir"
             )
 

@@ -21,14 +21,14 @@ class Results:
         self.workdir = workdir
         self.known: dict[str, dict[str, Any]] = {}
 
+    def keep(self, members: list[Member]) -> None:
+        """Remember the lines of members whose files change no more."""
+        for one in members:
+            self.known.setdefault(one.name, result(self.workdir, one))
+
     def line(self, one: Member) -> dict[str, Any]:
         """A member's line: setting, status, findings, last metrics and evaluations, best evaluation."""
-        if one.name not in self.known:
-            row = result(self.workdir, one)
-            if row["status"] in ("waiting", "running"):
-                return row
-            self.known[one.name] = row
-        return self.known[one.name]
+        return self.known.get(one.name) or result(self.workdir, one)
 
     def write(self, members: list[Member]) -> None:
         """Write results.csv."""

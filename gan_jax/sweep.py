@@ -113,17 +113,19 @@ class Sweep:
         """Train all groups that are not finished; whether all are now."""
         self.check(self.plan.groups)
         self.plan.write()
-        tasks = [
-            task
-            for task in self.tasks(self.plan.groups)
-            if newest(self.workdir, task.number) < task.group[0].config.steps
-        ]
-        finished = []
-        for _, done in self.do(train_group, tasks, stop):
-            finished.append(done)
+        tasks, finished = [], 0
+        for task in self.tasks(self.plan.groups):
+            if newest(self.workdir, task.number) < task.group[0].config.steps:
+                tasks.append(task)
+            else:
+                self.results.keep(task.group)
+        for place, done in self.do(train_group, tasks, stop):
+            if done:
+                self.results.keep(tasks[place].group)
+                finished += 1
             self.plan.write()
             self.results.write(self.plan.members)
-        return len(finished) == len(tasks) and all(finished)
+        return finished == len(tasks)
 
     def propose(self, space: Space, trials: int, batch: int, stop: Stop) -> bool:
         """Plan the next proposals of a search, with all their seeds; whether there are any and no signal came."""

@@ -17,7 +17,7 @@ from gan_jax.config import loaded
 from gan_jax.job import assemble
 from gan_jax.plan import Member
 from gan_jax.record import columns
-from gan_jax.results import result
+from gan_jax.results import Results, result
 from tests.recipes import bits
 from tests.test_train import CLOCK, ROOT, finish
 
@@ -215,6 +215,25 @@ def test_findings_are_in_the_results(whole, tmp_path):
     assert row["findings"] == "a b" and row["status"] == "running"
 
 
+def test_a_line_is_remembered_only_when_its_group_is_finished(whole, tmp_path):
+    """Elsewhere a member may have logged its last step and not evaluated it yet."""
+    folder = tmp_path / "members" / "0000"
+    shutil.copytree(whole / "members" / "0000", folder)
+    rows = (folder / "eval.jsonl").read_text()
+    (folder / "eval.jsonl").write_text("")
+    one = Member(
+        "0000", {}, loaded(RING[0].removeprefix("--config="), [("steps", "60")])
+    )
+    results = Results(tmp_path)
+    assert "final/modes" not in results.line(one)
+    (folder / "eval.jsonl").write_text(rows)
+    full = results.line(one)
+    assert "final/modes" in full and full["status"] == "done"
+    results.keep([one])
+    (folder / "eval.jsonl").write_text("")
+    assert results.line(one) == full
+
+
 def test_its_report_shows_every_member(whole, tmp_path):
     page = tmp_path / "page.html"
     assert main(["report", f"--workdir={whole}", f"--out={page}"]) == 0
@@ -255,6 +274,7 @@ def test_a_dry_run_says_the_plan_and_writes_nothing(tmp_path, capsys):
         (["--sweep=seed=0,x"], "expected a whole number"),
         (["--sweep=loss=hinge,began"], "setting loss=began"),
         (["--sweep=seed=0,1", "--most=-1"], "--most=-1"),
+        (["--sweep=seed=0,1", "--memory=inf"], "--memory=inf"),
         (["--sweep=seed=0,1", "--config.eval.patience=2"], "eval.patience is 2"),
         (["--sweep=eval.patience=0,2"], "eval.patience is 2"),
         (["--sweep=eval.every=30,0", "--halving=2"], "set --config.eval.every=STEPS"),

@@ -1,6 +1,7 @@
 """`python launch.py sweep`: many settings of a config, those that differ in numbers in one program."""
 
 import argparse
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,9 @@ def engine_flags(group: Any) -> None:
 def checked(args: argparse.Namespace) -> None:
     """Raise ConfigError for numbers out of range."""
     for name, least in LEAST.items():
-        if not getattr(args, name) >= least:
-            raise ConfigError(
-                f"--{name}={getattr(args, name)}; it must be at least {least}"
-            )
+        value = getattr(args, name)
+        if not least <= value < math.inf:
+            raise ConfigError(f"--{name}={value}; it must be at least {least}")
     if args.halving == 1 or args.halving < 0:
         raise ConfigError(f"--halving={args.halving}; it must be at least 2, or 0")
     if args.gpus is not None and args.gpus < 0:
