@@ -112,7 +112,9 @@ def checked(args: argparse.Namespace) -> None:
     for name, least in LEAST.items():
         value = getattr(args, name)
         if not least <= value < math.inf:
-            raise ConfigError(f"--{name}={value}; it must be at least {least}")
+            raise ConfigError(
+                f"--{name}={value}; it must be a finite number, at least {least}"
+            )
     if args.halving == 1 or args.halving < 0:
         raise ConfigError(f"--halving={args.halving}; it must be at least 2, or 0")
     if args.gpus is not None and args.gpus < 0:
