@@ -14,7 +14,7 @@ from gan_jax.data.cache import root
 from gan_jax.files import write_atomic
 from gan_jax.fit import Fit, fastest, fitting
 from gan_jax.herd import Herd, How
-from gan_jax.job import assemble
+from gan_jax.job import assemble, repeatable
 from gan_jax.lock import locked
 from gan_jax.loop import Stop
 from gan_jax.plan import Group, backend_of, group_folder
@@ -77,6 +77,7 @@ def set_up(config: ConfigDict, cores: int = 0) -> None:
 
     A program is planned, timed, trained and resumed, each time compiled; the cache makes that once on a machine.
     """
+    repeatable(config)
     cpu_devices(cores)
     if jax.config.jax_compilation_cache_dir is None:
         cache = root(configs.data_spec(config).cache_dir) / "compiled"

@@ -31,12 +31,14 @@ from gan_jax.train import data_facts
 class How(NamedTuple):
     """backend: a row of population.BACKENDS. alone: what trains the config without a member's setting.
 
-    halving: the best 1/halving of the members train on at each rung; 0: all do.
+    halving: the best 1/halving of the members train on at each rung; 0: all do. strict: refuse a group whose newest
+    checkpoint is damaged, where otherwise the newest good one is taken.
     """
 
     backend: str
     alone: str
     halving: int = 0
+    strict: bool = False
 
 
 def overrides(one: Member) -> str:
@@ -70,10 +72,9 @@ class Herd:
         self.saved = Checkpoints(folder / "checkpoints")
         members = folder.parent.parent / "members"
         self.records = [Record(members / m.name, board=False) for m in group]
-        states = None
-        if self.saved.latest() is not None:
-            shapes = stacked_shapes(job, len(group))
-            states = self.saved.restore(None, shapes)
+        newest, states = self.saved.find(how.strict), None
+        if newest is not None:
+            states = self.saved.load(newest, stacked_shapes(job, len(group)))
         self.step = 0 if states is None else int(np.max(states.step))
         for record in self.records:
             record.truncate(self.step)
@@ -226,9 +227,9 @@ class Herd:
         return member(self.fetched, row)
 
     def save(self) -> None:
-        """Write the group's checkpoint, unless this step has one."""
-        if self.saved.latest() != self.step:
-            self.saved.save(self.step, self.everyone())
+        """Begin the group's checkpoint, unless this step has one; it is written while training goes on."""
+        if not self.saved.holds(self.step):
+            self.saved.start(self.step, self.everyone())
 
     def run(self, stop: Stop) -> bool:
         """Train to the last step or a signal; whether it is finished."""
@@ -238,6 +239,7 @@ class Herd:
                 self.picture(row)
         seconds, shown = self.seconds, self.step
         while self.step < self.steps and not stop.requested:
+            self.saved.check()
             for step, metrics in self.dispatch():
                 losses = (
                     float(np.nanmean(metrics[f"loss/{p}"])) for p in ("disc", "gen")
@@ -251,6 +253,7 @@ class Herd:
                 self.halve()
         bar.close()
         self.save()
+        self.saved.wait()
         self.close()
         return self.step == self.steps
 

@@ -1,5 +1,6 @@
 """What a config means on this machine: data, networks, numbers, devices."""
 
+import os
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,12 +10,14 @@ from ml_collections import ConfigDict
 
 from gan_jax import config as configs
 from gan_jax import data, models
+from gan_jax.capacity import check_capacity, nbytes
 from gan_jax.combinations import check_data
 from gan_jax.parallel import PARALLEL, Runner
 from gan_jax.step import init
 from gan_jax.types import Batch, Hyper, Pair, Recipe, TrainState
 
 RESIDENT_SHARE = 0.4  # of an accelerator's free memory that the data may take
+DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ def assemble(config: ConfigDict) -> Job:
     return job
 
 
+def repeatable(config: ConfigDict) -> None:
+    """Ask XLA for the same bytes in every run on a GPU, if the config does; a CPU and a TPU give them anyway.
+
+    XLA reads its flags once, when the first array is made: too late in a process that has made one.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if config.deterministic and DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}".strip()
+
+
 def shape_of_state(job: Job) -> TrainState:
     """The state's structure, shapes and dtypes, without computing it."""
     start = partial(init, job.recipe, job.nets, job.hyper)
@@ -57,10 +70,13 @@ def fits_device(nbytes: int) -> bool:
 
 
 def make_runner(job: Job) -> Runner:
-    """The compiled chunk and its data on this machine's devices. Raises UserError for an uneven batch."""
+    """The compiled chunk and its data on this machine's devices. Raises UserError for an uneven batch or too large a run."""
     resident = job.config.data.resident
     keep = {"yes": True, "no": False}.get(
         resident, fits_device(job.dataset.images.nbytes)
     )
-    table = Batch(job.dataset.images, job.dataset.labels)
-    return PARALLEL[job.config.parallel](job.recipe, job.nets, table, keep)
+    table, recipe = Batch(job.dataset.images, job.dataset.labels), job.recipe
+    example = 4 if keep else nbytes(job.dataset.images[:1])  # on the device: its index
+    feed = job.config.scan_steps * recipe.n_disc * recipe.batch_size * example
+    check_capacity(recipe, job.nets, job.hyper, shape_of_state(job), feed)
+    return PARALLEL[job.config.parallel](recipe, job.nets, table, keep)

@@ -8,7 +8,7 @@ import collections
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from gan_jax import data, images
 from gan_jax.best import best_of
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.config import flatten
+from gan_jax.culprit import first_bad
 from gan_jax.evaluation import Evaluator
 from gan_jax.job import Job
 from gan_jax.parallel import Runner
@@ -28,7 +29,7 @@ from gan_jax.progress import Progress
 from gan_jax.record import Record
 from gan_jax.sampling import Fed, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
-from gan_jax.types import TrainState
+from gan_jax.types import Batch, TrainState
 
 CADENCES = ("log_every", "sample_every", "eval.every", "checkpoint_every")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -93,6 +94,7 @@ class Loop:
         self.step = int(state.step)
         self.bar = Progress(job.config.steps, self.step)
         self.metrics: Any = None
+        self.halted = False  # a chunk that has landed met what is not finite
         self.flying: collections.deque = collections.deque()
         # steps of the next dispatch; grows until one takes CHUNK_SECONDS
         self.chunk = 1
@@ -110,8 +112,7 @@ class Loop:
     def due(self, cadence: str) -> bool:
         """Whether a cadence falls on this step. The last step is due unless the cadence is off."""
         every = self.cadences[cadence]
-        last = self.step == self.job.config.steps
-        return every > 0 and (last or self.step % every == 0)
+        return every > 0 and (self.complete or self.step % every == 0)
 
     def next_stop(self) -> int:
         """Steps until something may have to be written."""
@@ -122,16 +123,13 @@ class Loop:
     def dispatch(self) -> None:
         """Send the next chunk to the device; wait for all but the newest one in flight."""
         config, begin = self.job.config, time.perf_counter()
-        recipe = self.job.recipe
+        self.saved.check()
         n = min(self.chunk, self.next_stop(), config.scan_steps)
-        size = len(self.job.dataset.images)
-        rows = data.indices(
-            config.seed, self.step, n, recipe.n_disc, recipe.batch_size, size
-        )
-        feed = self.runner.feed(rows, config.scan_steps)
+        feed = self.runner.feed(self.rows(n), config.scan_steps)
         self.state, self.metrics = self.runner.chunk(self.state, feed, np.int32(n))
         self.step += n
-        self.flying.append((self.step, n, self.metrics))
+        # a copy, as the state itself is given to the next chunk
+        self.flying.append((self.step, n, self.metrics, self.state.halted.copy()))
         self.land(self.depth)
         took = time.perf_counter() - begin
         if took < CHUNK_SECONDS / 2 and n == self.chunk:
@@ -139,10 +137,18 @@ class Loop:
         elif took > 2 * CHUNK_SECONDS:
             self.chunk = max(1, self.chunk // 2)
 
+    def rows(self, n: int) -> np.ndarray:
+        """The examples of the next n steps: int32 [n, n_disc, B]."""
+        seed, recipe = self.job.config.seed, self.job.recipe
+        shape = recipe.n_disc, recipe.batch_size, len(self.job.dataset.images)
+        return data.indices(seed, self.step, n, *shape)
+
     def land(self, depth: int) -> None:
         """Wait until at most `depth` chunks are in flight; show those that landed."""
         while len(self.flying) > depth:
-            step, n, metrics = self.flying.popleft()
+            step, n, metrics, halted = self.flying.popleft()
+            if halted and not self.halted:
+                self.halted, self.metrics = True, metrics
             losses = float(metrics["loss/disc"]), float(metrics["loss/gen"])
             self.steps_timed += n  # reading the losses has waited for the chunk
             self.bar.update(step, *losses, self.images_per_s())
@@ -197,43 +203,52 @@ class Loop:
             self.save()
 
     @property
+    def complete(self) -> bool:
+        """Whether the last step is done."""
+        return self.step == self.job.config.steps
+
+    @property
     def hopeless(self) -> bool:
         """Whether as many evaluations as eval.patience brought nothing better."""
         patience = self.job.config.eval.patience
         return bool(patience and self.best and self.best.since >= patience)
 
     def save(self) -> None:
-        """Write a checkpoint, unless this step has one."""
-        if self.saved.latest() != self.step:
-            self.saved.save(self.step, self.state)
+        """Begin a checkpoint, unless this step has one; it is written while training goes on."""
+        if not self.saved.holds(self.step):
+            self.saved.start(self.step, self.state)
 
     def culprit(self) -> str:
-        """Name what was not finite in the step that halted the state."""
+        """Name what was not finite in the step that halted the state, the first array foremost."""
         values = jax.device_get(self.metrics)
         bad = [name for name, x in values.items() if not np.all(np.isfinite(x))]
-        return ", ".join(bad) or "a parameter"
+        table = Batch(self.job.dataset.images, self.job.dataset.labels)
+        batch = jax.tree.map(lambda x: x[self.rows(1)[0]], table)
+        first = ""
+        with suppress(jax.errors.JaxRuntimeError):  # one device may lack the memory
+            first = first_bad(self.job.recipe, self.job.nets, self.state, batch)
+        return first or f"not finite: {', '.join(bad) or 'a parameter'}"
 
     def finish(self) -> None:
-        """Save the last good state and close the record."""
+        """Save the last good state, wait until it is on the disk, and close the record."""
         self.step = int(self.state.step)
         self.state = replace(self.state, halted=jnp.zeros_like(self.state.halted))
         self.save()
-        if self.step == self.job.config.steps or self.hopeless:
+        self.saved.wait()
+        if self.complete or self.hopeless:
             self.record.gif()
         self.record.close()
 
     def run(self, stop: Stop) -> None:
         """Train until the last step, a halt, or a signal."""
         first = self.step + 1
-        steps = self.job.config.steps
-        while self.step < steps and not stop.requested and not self.hopeless:
+        while not (self.complete or self.halted or stop.requested or self.hopeless):
             self.dispatch()
             if self.step == first:
                 self.land(0)
                 self.restart_clock()  # the first dispatch compiled
             if any(self.due(cadence) for cadence in self.cadences):
                 self.land(0)
-                if bool(self.state.halted):
-                    return
-                self.write()
+                if not self.halted:
+                    self.write()
         self.land(0)

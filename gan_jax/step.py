@@ -18,6 +18,7 @@ from gan_jax.turns import Turns, bind, optimizers
 from gan_jax.types import Batch, Hyper, Metrics, Pair, Player, Recipe, TrainState
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Moves = Callable[[TrainState, Batch], tuple[Pair, Any, Metrics]]
 FIXED_NOISE = (
     2**32 - 1
 )  # folded into the key for the pictures: no step ever has this number
@@ -70,7 +71,21 @@ def average(ema: Any, new: Any, decay: Any, step: Any) -> Any:
 
 
 def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
-    """The pure step of a recipe. With `axis`, gradients and statistics are averaged over that mapped axis.
+    """The pure step of a recipe: `make_moves`, and nothing but a halt where something is not finite."""
+    moves = make_moves(recipe, nets, axis)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        players, memory, metrics = moves(state, batch)
+        decay = scheduled(recipe.schedules, state.hyper, state.step)["ema_decay"]
+        return settle(state, players, memory, metrics, decay), metrics
+
+    return step
+
+
+def make_moves(recipe: Recipe, nets: Pair, axis: str | None = None) -> Moves:
+    """Both players' updates of one step: moves(state, batch) -> (players, memory, metrics).
+
+    With `axis`, gradients and statistics are averaged over that mapped axis.
 
     batch: Batch of [n_disc, B, ...] (uint8 pictures or float points). metrics: float32 scalars "loss/disc",
     "loss/gen", "disc/real", "disc/fake", "disc/accuracy", "grad/disc", "grad/gen", "penalty/...", and
@@ -78,7 +93,7 @@ def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
     """
     turns = Turns(recipe, nets, axis)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def moves(state: TrainState, batch: Batch) -> tuple[Pair, Any, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
         if axis:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis))
@@ -120,11 +135,9 @@ def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
                 1, recipe.n_gen, lambda i, c: one_gen(c, i), moved
             )
         gen, memory, gen_metrics = moved
-        metrics = gathered({**metrics, **gen_metrics}, axis)
-        decay = hyper["ema_decay"]
-        return settle(state, Pair(gen, disc), memory, metrics, decay), metrics
+        return Pair(gen, disc), memory, gathered({**metrics, **gen_metrics}, axis)
 
-    return step
+    return moves
 
 
 def gathered(metrics: Metrics, axis: str | None) -> Metrics:

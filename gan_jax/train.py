@@ -1,6 +1,7 @@
 """Train a run, or go on with it: the same call does both."""
 
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from gan_jax.checkpoint import Checkpoints
 from gan_jax.config import ConfigError
 from gan_jax.data import Dataset
 from gan_jax.evaluation import Evaluator
-from gan_jax.job import Job, assemble, make_runner, shape_of_state
+from gan_jax.job import Job, assemble, make_runner, repeatable, shape_of_state
 from gan_jax.lock import locked
 from gan_jax.loop import Loop, stoppable
 from gan_jax.parallel import Runner
@@ -54,10 +55,12 @@ def check_same_run(workdir: Path, job: Job) -> None:
         )
 
 
-def begin(job: Job, runner: Runner, saved: Checkpoints) -> TrainState:
-    """The state to start from, on the devices: the newest good checkpoint, else the first one."""
-    if saved.latest() is not None:
-        return runner.place(saved.restore(None, shape_of_state(job)))
+def begin(
+    job: Job, runner: Runner, saved: Checkpoints, newest: int | None
+) -> TrainState:
+    """The state to start from, on the devices: that of the verified step `newest`, else the first one."""
+    if newest is not None:
+        return runner.place(saved.load(newest, shape_of_state(job)))
     start = jax.jit(partial(init, job.recipe, job.nets, job.hyper))
     return runner.place(start(np.uint32(job.config.seed)))
 
@@ -82,26 +85,30 @@ def data_facts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def train(config: ConfigDict, workdir: str | Path, command: str) -> int:
+def train(
+    config: ConfigDict, workdir: str | Path, command: str, strict: bool = False
+) -> int:
     """Run a validated config in its folder and return the exit code (0 done, 3 diverged, 75 interrupted).
 
-    `command` is the line that started it; the same line resumes. Raises UserError, FolderInUse or
+    `command` is the line that started it; the same line resumes. strict: refuse a folder whose newest checkpoint is
+    damaged, where otherwise the newest good one is taken. Raises UserError, FolderInUse or
     CheckpointError for what the user has to mend; nothing is written before those are checked.
     """
     folder = Path(workdir)
+    repeatable(config)
     job = assemble(config)
     runner = make_runner(job)
     evaluator = Evaluator(config, job.dataset) if config.eval.every else None
     with locked(folder):
         check_same_run(folder, job)
         saved = Checkpoints(folder / "checkpoints")
-        newest = saved.latest()
+        newest = saved.find(strict)
         if newest is not None and newest >= config.steps:
             say(
                 f"{folder} is finished at step {newest:,}; to train on: --config.steps={2 * newest}"
             )
             return DONE
-        state = begin(job, runner, saved)
+        state = begin(job, runner, saved, newest)
         record = Record(folder)
         record.truncate(int(state.step))
         record.write_config(config.to_dict(), command, data_facts(job.dataset))
@@ -114,15 +121,19 @@ def run(loop: Loop, command: str) -> int:
     with stoppable() as stop:
         if loop.step == 0 and loop.job.config.sample_every:
             loop.picture()
-        loop.run(stop)
+        try:
+            loop.run(stop)
+        except BaseException:
+            with suppress(CheckpointError):  # what is being saved counts nevertheless
+                loop.saved.wait()
+            raise
         loop.bar.close()
-        halted = bool(loop.state.halted)
         loop.finish()
     folder = loop.record.workdir
-    if halted:
+    if loop.halted:
         say(
-            f"diverged: {loop.culprit()} was not finite at step {loop.step + 1:,}; the last good step "
-            f"{loop.step:,} is saved in {folder}.\nLower optim.disc.lr and optim.gen.lr, or add "
+            f"diverged at step {loop.step + 1:,}: {loop.culprit()}; the last good step {loop.step:,} is saved in "
+            f"{folder}.\nLower optim.disc.lr and optim.gen.lr, or add "
             "--config.penalty.r1=1, in a new --workdir."
         )
         return DIVERGED

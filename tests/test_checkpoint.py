@@ -19,6 +19,7 @@ import pytest
 
 from gan_jax import checkpoint
 from gan_jax.checkpoint import CheckpointError, Checkpoints
+from gan_jax.manifest import LEDGER
 from gan_jax.types import Pair, Player, TrainState
 
 
@@ -144,7 +145,7 @@ def test_keeps_the_newest_two_and_replaces(saved):
     assert saved.latest() == 300
     assert bits(saved.restore(200, small(0))) == bits(small(7))
     assert bits(saved.restore(None, small(0))) == bits(small(300))
-    assert set(os.listdir(saved.folder)) == {"200", "300"}
+    assert set(os.listdir(saved.folder)) == {"200", "300", LEDGER}
 
 
 def test_quiet_and_no_threads_left(tmp_path, capfd, caplog, monkeypatch):
@@ -211,19 +212,20 @@ def test_killed_between_commit_and_manifest(saved, capfd, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "_write_manifest", kill)
+        patch.setattr(checkpoint, "write_manifest", kill)
         for step in (300, 200):  # a new step, and one that is being replaced
             pytest.raises(KeyboardInterrupt, saved.save, step, small(1))
-    assert set(os.listdir(saved.folder)) == {"100", "200", "200.replaced", "300"}
+    left = {"100", "200", "200.replaced", "300", LEDGER}
+    assert set(os.listdir(saved.folder)) == left
     again = Checkpoints(saved.folder)
     assert again.steps() == [100, 200] and again.latest() == 200
     assert bits(again.restore(None, small(0))) == bits(small(200))
-    assert "step 300 is damaged: " in capfd.readouterr().err
+    assert "step 300 does not count: its save was cut short" in capfd.readouterr().err
     (saved.folder / "400.orbax-checkpoint-tmp" / "default").mkdir(parents=True)
     shutil.copytree(saved.folder / "100", saved.folder / "100.replaced")
     (saved.folder / "notes").mkdir()
     again.save(300, small(300))
-    assert set(os.listdir(again.folder)) == {"200", "300", "notes"}
+    assert set(os.listdir(again.folder)) == {"200", "300", "notes", LEDGER}
     assert bits(again.restore(200, small(0))) == bits(small(200))
 
 
@@ -262,7 +264,7 @@ def test_disk_full_keeps_the_earlier_steps(saved):
             assert "good steps: [100, 200]" in text, text
     """
     python(code)
-    assert set(os.listdir(saved.folder)) == {"100", "200"}
+    assert set(os.listdir(saved.folder)) == {"100", "200", LEDGER}
     assert bits(saved.restore(200, small(0))) == bits(small(200))
 
 
@@ -291,10 +293,11 @@ def test_kill_in_the_middle_of_saves(tmp_path):
     leftovers = 0
     for trial in range(12):
         made = Checkpoints(tmp_path / str(trial))
-        leftovers += set(os.listdir(made.folder)) != set(map(str, made.steps()))
+        complete = {*map(str, made.steps()), LEDGER}
+        leftovers += bool(set(os.listdir(made.folder)) - complete)
         assert not any(made.verify(each) for each in made.steps())
         assert bits(made.restore(None, small(0))) == bits(small(made.latest()))
         made.save(10_001, small(1))
         made.save(10_002, small(2))
-        assert set(os.listdir(made.folder)) == {"10001", "10002"}
+        assert set(os.listdir(made.folder)) == {"10001", "10002", LEDGER}
     assert leftovers > 0  # some kills did hit a save

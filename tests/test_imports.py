@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
-    {"types", "files", "lock", "progress", "version"},
+    {"types", "files", "lock", "progress", "version", "manifest", "leaves"},
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
     {"auxiliary", "judging", "objectives"},
-    {"turns", "step", "chunk"},
+    {"turns", "step", "chunk", "culprit"},
     {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
     | {"data", "eval", "best", "settings", "plan"},
     {"job", "sampling", "evaluation", "loop", "train"}

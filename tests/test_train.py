@@ -81,30 +81,6 @@ def whole(tmp_path_factory):
     return outcome(folder)
 
 
-STRIKES = {  # the functions in whose midst a run is stopped, with how often each is called
-    "gan_jax.loop:Loop.dispatch": 60,
-    "gan_jax.record:Record.append": 50,
-    "gan_jax.record:Record.evaluation": 20,
-    "gan_jax.record:Record.image": 6,
-    "gan_jax.checkpoint:_write": 15,
-    "gan_jax.checkpoint:_write_manifest": 15,
-    "gan_jax.checkpoint:Checkpoints._prune": 15,
-}
-
-
-@pytest.mark.parametrize("where", STRIKES)
-def test_a_run_killed_anywhere_and_resumed_equals_one_that_was_not(
-    where, whole, tmp_path
-):
-    count = random.Random(where).randrange(2, STRIKES[where])
-    words = (*RING, *SMALL, "--config.steps=300")
-    code, _ = finish(tmp_path, *words, strike=("SIGKILL", where, count))
-    assert code == -signal.SIGKILL
-    code, text = finish(tmp_path, *words)
-    assert code == 0, text
-    assert outcome(tmp_path) == whole
-
-
 @pytest.mark.parametrize("kind", ["SIGTERM", "SIGINT"])
 def test_a_run_told_to_stop_saves_and_says_how_to_resume(kind, whole, tmp_path):
     words = (*RING, *SMALL, "--config.steps=300")

@@ -14,6 +14,7 @@ from gan_jax.fields.game import AUGMENT, LOSS, PENALTY, TRICK, optimizer
 from gan_jax.fields.networks import DATA, MODEL
 from gan_jax.fields.rules import (
     Field,
+    anything,
     choice,
     decay,
     from_zero,
@@ -66,6 +67,9 @@ FIELDS: dict[str, Field] = {
     "scan_steps": Field(50, "run", whole, "most iterations in one dispatch"),
     "parallel": Field(
         "jit", "run", one_of(PARALLEL), "how several devices share a batch"
+    ),
+    "deterministic": Field(
+        False, "run", anything, "same bytes in every run on a GPU too, slower there"
     ),
     "precision": Field(
         "float32",

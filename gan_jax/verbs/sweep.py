@@ -21,6 +21,7 @@ from gan_jax.settings import settings_of
 from gan_jax.space import space_of
 from gan_jax.sweep import Options, Sweep
 from gan_jax.train import DONE, INTERRUPTED, say
+from gan_jax.verbs.train import resume_flag
 
 LEAST = {"most": 0, "memory": 0, "trials": 0, "batch": 1, "cpus": 1}  # of numbers
 
@@ -44,6 +45,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the plan and train nothing"
     )
+    resume_flag(parser)
     group_flags(parser.add_argument_group("groups"))
     search_flags(parser.add_argument_group("less work"))
     engine_flags(parser.add_argument_group("past one machine"))
@@ -139,7 +141,9 @@ def run(
     alone = shlex.join(["python", "launch.py", *words])
     name = Path(args.config.partition(":")[0]).stem
     workdir = Path(args.workdir or Path("runs") / f"{name}_sweep")
-    how, need = How(args.backend, alone, args.halving), Need(args.cpus, args.gpus)
+    strict = args.resume == "strict"
+    how = How(args.backend, alone, args.halving, strict)
+    need = Need(args.cpus, args.gpus)
     options = Options(how, args.memory, args.most, args.engine, need)
     make = searched if args.trials else listed
     return make(args, given, (config, workdir, command, options))

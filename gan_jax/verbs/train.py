@@ -18,6 +18,18 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workdir", help="the run's folder (default runs/<config name>)"
     )
+    resume_flag(parser)
+
+
+def resume_flag(parser: argparse.ArgumentParser) -> None:
+    """--resume, for verbs that go on from checkpoints."""
+    parser.add_argument(
+        "--resume",
+        choices=("last-valid", "strict"),
+        default="last-valid",
+        help="when the newest checkpoint is damaged: go on from the newest good one, "
+        "saying so (default), or refuse",
+    )
 
 
 def run(
@@ -26,4 +38,5 @@ def run(
     """Train, or resume."""
     config = configs.loaded(args.config, overrides)
     name = Path(args.config.partition(":")[0]).stem
-    return train(config, args.workdir or Path("runs") / name, command)
+    workdir = args.workdir or Path("runs") / name
+    return train(config, workdir, command, args.resume == "strict")
