@@ -2,7 +2,9 @@
 
 import sys
 
-from gan_jax.cli import main
-
 if __name__ == "__main__":
+    try:
+        from gan_jax.cli import main  # seconds: Ctrl-C may meet it
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(main(sys.argv[1:]))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gan_jax.eval.measures import direction
-from gan_jax.record import columns
+from gan_jax.record import RecordError, columns
 from gan_jax.types import UserError
 
 TRAINING = "training"  # who wrote a row: the run itself, or "eval" afterwards
@@ -29,9 +29,15 @@ def series_of(
     table = columns(Path(workdir) / "eval.jsonl")
     if not table:
         return metric, {}
+    missing = [None] * len(table["step"])
     names = ("step", "metric", "value", "by")
-    rows = zip(*(table[name] for name in names), strict=True)
+    rows = zip(*(table.get(name, missing) for name in names), strict=True)
     rows = [row[:3] for row in rows if row[3] == TRAINING and row[2] is not None]
+    for step, name, value in rows:
+        if not isinstance(name, str) or type(value) not in (int, float):
+            raise RecordError(
+                f"{Path(workdir) / 'eval.jsonl'}: {name!r} = {value!r} of step {step} is no metric and number: remove the row"
+            )
     metric = metric or (rows[0][1] if rows else "")
     return metric, {step: value for step, name, value in rows if name == metric}
 

@@ -1,21 +1,27 @@
-"""Verbs and flags. A user's mistake is one sentence and exit code 2, never a traceback."""
+"""Verbs and flags. A user's mistake, a full disk, too little memory: one sentence and exit code 2, never a traceback."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from jax.errors import JaxRuntimeError
 
 from gan_jax.checkpoint import CheckpointError
 from gan_jax.config import ConfigError
 from gan_jax.fields import FIELDS
+from gan_jax.files import explain
 from gan_jax.lock import FolderInUse
 from gan_jax.record import RecordError
 from gan_jax.types import UserError, lookup
 from gan_jax.verbs import evaluate, report, sample, sweep, train
 
-USAGE = 2
-MISTAKES = (UserError, FolderInUse, CheckpointError, RecordError, OSError)
+USAGE, STOPPED, UNREAD = 2, 130, 141  # the last two as a shell says SIGINT and SIGPIPE
+MISTAKES = (UserError, FolderInUse, CheckpointError, RecordError)
+EXHAUSTED = "RESOURCE_EXHAUSTED"  # how XLA says that memory is full
+LESS = {"sample": "--n", "eval": "--n", "report": "the number of --workdir"}
 
 
 class Verb(NamedTuple):
@@ -83,15 +89,48 @@ def make_parser(name: str) -> argparse.ArgumentParser:
 
 def main(words: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
-    command = shlex.join(["python", "launch.py", *words])
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = unheard
     try:
-        verb, rest = "train", list(words)
-        if rest and not rest[0].startswith("-"):
-            verb = rest.pop(0)
+        try:
+            return answered(words)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left must not complain
+        return UNREAD
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def unheard(what: Any) -> None:
+    """Drop what TensorStore's threads say behind a save that failed: Orbax has closed the loop that they call."""
+    if str(what.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(what)
+
+
+def answered(words: Sequence[str]) -> int:
+    """Do what a command line says; what the user can mend is a sentence on stderr."""
+    command = shlex.join(["python", "launch.py", *words])
+    verb, rest = "train", list(words)
+    if rest and not rest[0].startswith("-"):
+        verb = rest.pop(0)
+    try:
         row = lookup("verb", VERBS, verb)
         rest, overrides = split_overrides(rest)
         args = make_parser(verb).parse_args(rest)
         return row.run(args, overrides, command)
     except MISTAKES as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USAGE
+        said = str(error)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        said = explain(error)
+    except (MemoryError, JaxRuntimeError) as error:
+        if isinstance(error, JaxRuntimeError) and EXHAUSTED not in str(error):
+            raise
+        less = LESS.get(verb, "--config.batch_size or --config.model.width")
+        brief = str(error).strip().partition("\n")[0][:200] or "MemoryError"
+        said = f"out of memory: lower {less} ({brief})"
+    print(f"error: {said}", file=sys.stderr)
+    return USAGE

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from gan_jax import config as configs
+from gan_jax.board import Board
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.evaluation import Evaluator
 from gan_jax.files import write_atomic
@@ -22,10 +23,11 @@ from gan_jax.loop import CADENCES, CHUNK_SECONDS, GRID, POINTS, Stop, drawing
 from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
-from gan_jax.record import Record, open_board
+from gan_jax.record import Record
+from gan_jax.rows import read_object
 from gan_jax.sampling import POINTER, Fed, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
-from gan_jax.train import data_facts
+from gan_jax.train import data_facts, machine_facts
 
 
 class How(NamedTuple):
@@ -78,7 +80,7 @@ class Herd:
         self.step = 0 if states is None else int(np.max(states.step))
         for record in self.records:
             record.truncate(self.step)
-        self.board = open_board(folder / "tensorboard", self.step + 1)
+        self.board = Board(folder / "tensorboard", self.step + 1)
         self.begin(self.chosen(), states)
         self.depth = in_flight()
         self.flying: collections.deque = collections.deque()
@@ -87,12 +89,12 @@ class Herd:
 
     def write_configs(self) -> None:
         """Write what each member is, and where its weights are."""
-        facts = data_facts(self.job.dataset)
+        facts = data_facts(self.job.dataset), machine_facts()
         for index, (record, one) in enumerate(
             zip(self.records, self.group, strict=True)
         ):
             line = f"{self.how.alone} {overrides(one)} --workdir={record.workdir.name}"
-            record.write_config(one.config.to_dict(), line, facts)
+            record.write_config(one.config.to_dict(), line, *facts)
             stopped = None if index in self.alive else int(self.rest.step[index])
             where = {"group": f"../../groups/{self.folder.name}"}
             self.point(index, where | {"stopped_at": stopped})
@@ -100,7 +102,7 @@ class Herd:
     def point(self, index: int, more: dict[str, Any]) -> None:
         """Write where a member's weights are, and what became of it."""
         path = self.records[index].workdir / POINTER
-        old = json.loads(path.read_text()) if path.is_file() else {}
+        old = read_object(path, "start the sweep again") if path.is_file() else {}
         body = {**old, "index": index, "members": len(self.group), **more}
         write_atomic(path, json.dumps(body).encode())
 

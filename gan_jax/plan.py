@@ -11,11 +11,14 @@ from gan_jax import config as configs
 from gan_jax.config import ConfigError
 from gan_jax.fields import FIELDS
 from gan_jax.files import write_atomic
-from gan_jax.record import read_config
+from gan_jax.record import RecordError, read_config
+from gan_jax.rows import read_object
 from gan_jax.settings import Setting, written
 from gan_jax.types import UserError
 
 PLAN = "sweep.json"
+_ADVICE = "restore it, or choose another --workdir"
+_RESTORE = "restore it from a copy, or choose another --workdir"
 
 
 class Member(NamedTuple):
@@ -93,12 +96,12 @@ class Plan:
         if not path.is_file():
             return
         try:
-            self.take(json.loads(path.read_bytes()))
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            if isinstance(error, UserError):
-                raise
+            self.take(read_object(path, _ADVICE))
+        except UserError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ConfigError(
-                f"{path} is damaged ({type(error).__name__}: {error}): restore it, or choose another --workdir"
+                f"{path} is damaged ({type(error).__name__}: {error}): {_ADVICE}"
             ) from None
 
     def take(self, old: dict[str, Any]) -> None:
@@ -166,6 +169,28 @@ class Plan:
         write_atomic(self.workdir / PLAN, text.encode())
 
 
+def recorded(workdir: Path) -> tuple[ConfigDict, dict[str, Any]]:
+    """The config that a run was trained with, and its data's `shape` and `label_names`, from config.json.
+
+    Raises RecordError for a file that is damaged in whatever way.
+    """
+    said = read_config(workdir, ["shape", "label_names"])
+    data, config = said["data"], configs.base()
+    try:
+        config.update(said["config"])
+        configs.validate(config)
+        if not all(type(n) is int and n > 0 for n in data["shape"]):
+            raise ValueError(f"data.shape is {data['shape']}")
+        if not all(isinstance(name, str) for name in data["label_names"]):
+            raise ValueError("data.label_names are no names")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        path = workdir / "config.json"
+        raise RecordError(
+            f"{path} is damaged ({str(error).partition(chr(10))[0][:200]}): {_RESTORE}"
+        ) from error
+    return config, data
+
+
 def folder_of(workdir: Path, one: Member) -> Path:
     """A member's run folder."""
     return workdir / "members" / one.name
@@ -179,4 +204,9 @@ def group_folder(workdir: Path, number: int) -> Path:
 def backend_of(workdir: Path, number: int) -> str:
     """The backend that a group was begun with, "" before."""
     path = group_folder(workdir, number) / "group.json"
-    return json.loads(path.read_text())["backend"] if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    backend = read_object(path, _ADVICE).get("backend")
+    if not isinstance(backend, str):
+        raise RecordError(f"{path} holds no backend: {_ADVICE}")
+    return backend

@@ -2,14 +2,15 @@
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 from gan_jax.best import best_of
+from gan_jax.board import write_hparams
 from gan_jax.files import write_atomic
 from gan_jax.plan import Member, folder_of
-from gan_jax.record import columns, write_hparams
+from gan_jax.record import columns
+from gan_jax.rows import read_object
 from gan_jax.sampling import POINTER
 
 
@@ -55,7 +56,7 @@ def result(workdir: Path, one: Member) -> dict[str, Any]:
     folder = folder_of(workdir, one)
     table = columns(folder / "metrics.jsonl")
     pointer = folder / POINTER
-    said = json.loads(pointer.read_text()) if pointer.is_file() else {}
+    said = read_object(pointer, "remove it") if pointer.is_file() else {}
     step = table["step"][-1] if table else 0
     status = "done" if step == one.config.steps else "running" if said else "waiting"
     for ended, key in (("stopped", "stopped_at"), ("diverged", "halted_at")):

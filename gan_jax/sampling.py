@@ -1,6 +1,5 @@
 """Pictures from a generator: during training, from a saved run, along paths through the latent space."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,8 @@ from gan_jax.best import best_step
 from gan_jax.images import to_uint8
 from gan_jax.latents import draw_latents, with_class
 from gan_jax.models.kit import CONDITIONS
+from gan_jax.plan import recorded
+from gan_jax.rows import read_object
 from gan_jax.step import init
 from gan_jax.tricks import pack
 from gan_jax.types import AnyArray, ModelSpec, Pair, Scores, UserError, lookup
@@ -98,7 +99,10 @@ def make_sampler(nets: Pair) -> Callable[..., np.ndarray]:
         )
         weights, hyper = jax.device_put((weights, hyper), copied)
         size = -(-min(n, BATCH) // len(devices)) * len(devices)
-        inputs = [np.asarray(x) for x in fed[:2] if x is not None]
+        # waiting first: NumPy's view of an array that found no memory ends the process
+        inputs = [
+            np.asarray(x) for x in jax.block_until_ready(fed[:2]) if x is not None
+        ]
         room = -(-n // size) * size
         padded = [np.resize(x, (room, *x.shape[1:])) for x in inputs]
         parts = []
@@ -171,7 +175,7 @@ def checkpoints_of(
 ) -> tuple[checkpoint.Checkpoints, dict[str, Any]]:
     """Where a run's states are, and for a member of a sweep which of its group's they are ({} otherwise)."""
     pointer = Path(workdir) / POINTER
-    where = json.loads(pointer.read_text()) if pointer.is_file() else {}
+    where = read_object(pointer, "start the sweep again") if pointer.is_file() else {}
     folder = Path(workdir) / where.get("group", "")
     return checkpoint.Checkpoints(folder / "checkpoints"), where
 
@@ -196,12 +200,10 @@ class Run:
                 f"{folder} holds no run (no config.json); train one there first: "
                 f"python launch.py --config=FILE --workdir={folder}"
             )
-        record = json.loads(path.read_text())
-        self.config = config.base()
-        self.config.update(record["config"])
+        self.config, said = recorded(folder)
         self.workdir = folder
-        self.labels = tuple(record["data"]["label_names"])
-        shape = tuple(record["data"]["shape"])
+        self.labels = tuple(said["label_names"])
+        shape = tuple(said["shape"])
         self.recipe = config.recipe_of(self.config, shape, len(self.labels))
         self._nets = models.build(self.recipe.model)
         target = jax.eval_shape(

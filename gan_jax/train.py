@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as configs
-from gan_jax.checkpoint import Checkpoints
+from gan_jax.checkpoint import CheckpointError, Checkpoints
 from gan_jax.config import ConfigError
 from gan_jax.data import Dataset
 from gan_jax.evaluation import Evaluator
@@ -19,12 +19,13 @@ from gan_jax.job import Job, assemble, make_runner, repeatable, shape_of_state
 from gan_jax.lock import locked
 from gan_jax.loop import Loop, stoppable
 from gan_jax.parallel import Runner
-from gan_jax.record import Record, read_config
+from gan_jax.record import Record, read_config, versions
 from gan_jax.sampling import POINTER
 from gan_jax.step import init
 from gan_jax.types import TrainState
 
 DONE, DIVERGED, INTERRUPTED = 0, 3, 75
+SKIPPED = 20  # pictures left out that config.json names
 
 
 def say(text: str) -> None:
@@ -41,7 +42,7 @@ def check_same_run(workdir: Path, job: Job) -> None:
             )
     if not (workdir / "config.json").is_file():
         return
-    old = read_config(workdir)
+    old = read_config(workdir, ["digest"])
     differs = configs.changes(old["config"], job.config)
     if old["data"]["digest"] != job.dataset.digest:
         differs.append(
@@ -74,6 +75,34 @@ def describe(job: Job, step: int) -> str:
     return f"{what}, {len(devices)} {devices[0].platform} device(s), from step {step:,} to {config.steps:,}"
 
 
+def machine_facts() -> dict[str, Any]:
+    """What config.json says of the devices."""
+    device, count = jax.devices()[0], jax.device_count()
+    plural = "s" if count > 1 else ""
+    kind = f"{device.platform} ({device.device_kind})"
+    return {"devices": f"{count} {device.platform} device{plural}", "kind": kind}
+
+
+def say_what_changed(workdir: Path) -> None:
+    """Say which versions and devices are not those that the run in the folder was trained with."""
+    if not (workdir / "config.json").is_file():
+        return
+    old, now = read_config(workdir), {**versions(), **machine_facts()}
+    before = {**old["versions"], **old.get("machine", {})}
+    changed = [
+        f"{before[name]} -> {now[name]}"
+        if name in machine_facts()
+        else f"{name} {before[name]} -> {now[name]}"
+        for name in now
+        if name in before and before[name] != now[name]
+    ]
+    if changed:
+        say(
+            f"NOTE: {', '.join(changed)}: the same data order and noise as before (parallel=jit), numbers that are "
+            "close at first, and not the same bytes"
+        )
+
+
 def data_facts(dataset: Dataset) -> dict[str, Any]:
     """What config.json says of the data."""
     return {
@@ -82,6 +111,8 @@ def data_facts(dataset: Dataset) -> dict[str, Any]:
         "shape": list(dataset.images.shape[1:]),
         "examples": len(dataset.images),
         "label_names": list(dataset.label_names),
+        "skipped": len(dataset.skipped),
+        "skipped_first": list(dataset.skipped[:SKIPPED]),
     }
 
 
@@ -111,7 +142,11 @@ def train(
         state = begin(job, runner, saved, newest)
         record = Record(folder)
         record.truncate(int(state.step))
-        record.write_config(config.to_dict(), command, data_facts(job.dataset))
+        record.check_tail(int(state.step))
+        if newest is not None:
+            say_what_changed(folder)
+        facts = data_facts(job.dataset), machine_facts()
+        record.write_config(config.to_dict(), command, *facts)
         say(describe(job, int(state.step)))
         return run(Loop(job, runner, state, record, saved, evaluator), command)
 

@@ -166,7 +166,7 @@ def lookup(kind: str, table: Mapping[str, Any], name: str, own: bool = True) -> 
         module, _, attribute = name.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, TypeError, ValueError) as error:
+        except (Exception, SystemExit) as error:  # the module may raise anything
             raise UserError(f"cannot import {kind} {name!r}: {error}") from error
     nearest = difflib.get_close_matches(name, table, n=1)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""

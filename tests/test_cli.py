@@ -1,9 +1,11 @@
 """The command line: exit codes, one-sentence errors, help, samples."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +13,7 @@ from PIL import Image
 import gan_jax
 from gan_jax.cli import VERBS, main
 from gan_jax.fields import FIELDS
+from tests.test_train import finish
 
 ROOT = Path(__file__).parents[1]
 RING = f"--config={ROOT}/configs/ring_plain.py:smoke"
@@ -268,3 +271,95 @@ def test_labels_that_do_not_fit_are_refused(told):
         run.sample(2, label=[1, 12])
     with pytest.raises(ValueError, match="told the class"):
         run.discriminator(np.zeros((2, 28, 28, 1), np.float32))
+
+
+def failing(monkeypatch, error, verb="report"):
+    """Make a verb end in an error."""
+
+    def run(*_):
+        raise error
+
+    monkeypatch.setitem(VERBS, verb, VERBS[verb]._replace(run=run))
+    return [verb, "--workdir=x"] if verb != "train" else [RING]
+
+
+def full():
+    """What jax raises where memory ends."""
+    return jax.errors.JaxRuntimeError(
+        "RESOURCE_EXHAUSTED: Out of memory allocating 800 bytes.\nand more\nlines"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "error", "said"),
+    [
+        (
+            "report",
+            OSError(errno.ENOSPC, "No space left on device", "/a/b"),
+            "error: /a/b: No space left on device; free space or choose another folder, "
+            "then give the same command again\n",
+        ),
+        (
+            "report",
+            OSError(errno.EACCES, "Permission denied"),
+            "error: Permission denied; change its rights or choose another folder\n",
+        ),
+        ("report", OSError("of our own"), "error: of our own\n"),
+        ("report", OSError(errno.EBADF, "Bad", "/a"), "error: /a: Bad\n"),
+        (
+            "train",
+            MemoryError("Unable to allocate 8 GiB"),
+            "error: out of memory: lower --config.batch_size or --config.model.width "
+            "(Unable to allocate 8 GiB)\n",
+        ),
+        ("train", MemoryError(), "--config.model.width (MemoryError)\n"),
+        ("train", full(), "allocating 800 bytes.)\n"),
+        ("sample", full(), "error: out of memory: lower --n ("),
+        ("eval", MemoryError(), "error: out of memory: lower --n ("),
+    ],
+)
+def test_what_the_machine_lacks_is_one_sentence(verb, error, said, monkeypatch, capsys):
+    assert main(failing(monkeypatch, error, verb)) == 2
+    text = capsys.readouterr().err
+    assert said in text and text.startswith("error: ") and text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [jax.errors.JaxRuntimeError("INTERNAL: a bug"), KeyError("a bug"), ValueError("x")],
+)
+def test_a_bug_keeps_its_traceback(error, monkeypatch):
+    with pytest.raises(type(error)):
+        main(failing(monkeypatch, error))
+
+
+def test_more_memory_than_there_is(ring, tmp_path, capsys):
+    out = f"--out={tmp_path / 'x.png'}"
+    assert main(["sample", f"--workdir={ring}", "--n=1000000000000", out]) == 2
+    text = capsys.readouterr().err
+    assert "out of memory: lower --n (" in text and text.count("\n") == 1
+
+
+def test_a_stop_before_training_is_quiet(tmp_path, monkeypatch, capsys):
+    strike = ("SIGINT", "gan_jax.train:assemble", 1)
+    code, text = finish(tmp_path / "run", RING, strike=strike)
+    assert (code, text) == (130, "")
+    assert not (tmp_path / "run").exists()
+    assert main(failing(monkeypatch, KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("verb", ["train", "report"])
+def test_a_closed_pipe_ends_the_output_quietly(verb, ring, tmp_path):
+    own = ["--help"] if verb == "train" else [f"--workdir={ring}"]
+    own += [] if verb == "train" else [f"--out={tmp_path / 'x.html'}"]
+    with subprocess.Popen(
+        [sys.executable, "launch.py", verb, *own],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as made:
+        made.stdout.close()
+        assert made.stderr.read() == b""
+    # argparse itself says nothing of help that nobody reads
+    assert made.returncode in ({0, 141} if verb == "train" else {141})

@@ -13,6 +13,7 @@ LEVELS = [
     {"auxiliary", "judging", "objectives"},
     {"turns", "step", "chunk", "culprit"},
     {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
+    | {"board", "rows"}
     | {"data", "eval", "best", "settings", "plan"},
     {"job", "sampling", "evaluation", "loop", "train"}
     | {"population", "halving", "herd", "fit", "group", "cluster", "engines"}
@@ -31,7 +32,7 @@ ROOMS = {  # outside package -> where in gan_jax it may be imported
     "ray": {"cluster"},
     "optuna": {"space"},
     "psutil": {"fit", "population"},
-    "tensorboardX": {"record"},
+    "tensorboardX": {"board"},
     "matplotlib": {"report"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

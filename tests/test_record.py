@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax import record
+from gan_jax import board, images, record
 from gan_jax.record import Record, RecordError, columns, read_config
 
 
@@ -99,7 +99,7 @@ def test_disk_full_leaves_no_half_line(run):
             return super().write(data[: len(data) // 2])
 
     run._files["metrics.jsonl"] = file = Full(b'{"step": 1}\n')
-    with pytest.raises(OSError, match="metrics.jsonl: disk full"):
+    with pytest.raises(OSError, match="No space left on device.*metrics.jsonl"):
         run.append("metrics.jsonl", {"step": 2, "a": 1.0})
     assert file.getvalue() == b'{"step": 1}\n'
 
@@ -212,7 +212,8 @@ def test_config_round_trip(run):
     config = {"seed": 1, "optim": {"gen": {"lr": 2e-4, "betas": (0.5, 0.999)}}}
     run.write_config(config, "python launch.py --seed=1", {"shape": (28, 28, 1)})
     read = read_config(run.workdir)
-    assert set(read) == {"config", "versions", "git", "command", "data"}
+    keys = {"config", "versions", "git", "command", "data", "machine"}
+    assert set(read) == keys
     assert read["config"]["optim"]["gen"] == {"lr": 2e-4, "betas": [0.5, 0.999]}
     versions = {"python", "jax", "jaxlib", "flax", "optax", "orbax", "numpy", "gan_jax"}
     assert set(read["versions"]) == versions
@@ -225,9 +226,41 @@ def test_config_round_trip(run):
 def test_config_errors_name_the_file(tmp_path):
     with pytest.raises(RecordError, match="config.json is missing.*--workdir"):
         read_config(tmp_path)
-    (tmp_path / "config.json").write_text('{"config": ')
-    with pytest.raises(RecordError, match="config.json is damaged"):
+
+
+DAMAGED = {
+    "cut": b'{"config": ',
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "zeros": bytes(400),
+    "deep": b"[" * 10**6,
+    "deep objects": b'{"config":' * 500 + b"1" + b"}" * 500,
+    "huge": b'{"config": {}, "x": "' + b"x" * 2**24 + b'"}',
+    "list": b"[1, 2]",
+    "number": b"3",
+    "long number": b'{"config": ' + b"9" * 5000 + b"}",
+    "no config": b'{"data": {}}',
+    "other config": b'{"config": [1]}',
+    "not UTF-8": '{"config": {"loss": "\u00fc"}}'.encode("latin-1"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_config_is_one_sentence_with_a_cure(kind, tmp_path):
+    (tmp_path / "config.json").write_bytes(DAMAGED[kind])
+    with pytest.raises(RecordError, match="config.json (is damaged|holds no)") as said:
         read_config(tmp_path)
+    assert "choose another --workdir" in str(said.value)
+    assert len(str(said.value)) < 400 and "\n" not in str(said.value)
+
+
+def test_a_config_that_lacks_a_fact_names_it(tmp_path):
+    text = '{"config": {}, "data": {"digest": "x", "shape": 3}}'
+    (tmp_path / "config.json").write_text(text)
+    assert read_config(tmp_path, ["digest"])["data"]["digest"] == "x"
+    for fact in ("shape", "label_names"):
+        with pytest.raises(RecordError, match=f"holds no data.{fact}"):
+            read_config(tmp_path, ["digest", fact])
 
 
 def test_git_commit_or_none_without_noise(tmp_path, monkeypatch, capfd):
@@ -252,3 +285,185 @@ def test_reading_needs_no_jax():
         "sys.exit(any(m in sys.modules for m in ('jax', 'orbax', 'PIL', 'tensorboardX')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def logged(folder, every=10):
+    """A folder with rows of steps 10 to 100, and their lines."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"config": {"log_every": every}}))
+    rows = [{"step": i, "loss/disc": i / 7} for i in range(10, 101, 10)]
+    return [json.dumps(row).encode() + b"\n" for row in rows]
+
+
+def mended(folder, data, step):
+    """What a resume at `step` makes of metrics.jsonl with this content."""
+    (folder / "metrics.jsonl").write_bytes(data)
+    run = Record(folder)
+    run.truncate(step)
+    run.check_tail(step)
+    return (folder / "metrics.jsonl").read_bytes()
+
+
+def test_a_file_cut_at_any_byte_loses_no_good_row_and_says_what_is_lost(
+    tmp_path, capfd
+):
+    whole = logged(tmp_path)
+    data = b"".join(whole)
+    for end in range(len(data)):
+        kept = mended(tmp_path, data[:end], 60)
+        # a line is there as soon as its last brace is
+        good = [
+            x for i, x in enumerate(whole) if end >= len(b"".join(whole[: i + 1])) - 1
+        ]
+        assert kept == b"".join(good[:6]), end
+        assert ("LOST" in capfd.readouterr().err) == (len(good) < 6), end
+
+
+@pytest.mark.parametrize("alphabet", [b"\x00", b"\xff\xfe}{", b"\n\x00[\xc3"])
+def test_rubbish_anywhere_is_dropped_and_what_is_lost_is_said(
+    alphabet, tmp_path, capfd
+):
+    whole = logged(tmp_path)
+    data, draw = b"".join(whole), np.random.default_rng(len(alphabet))
+    told = set()
+    for _ in range(100):
+        begin, size = (int(x) for x in draw.integers(1, (len(data) - 1, 120)))
+        rubbish = bytes(draw.choice(list(alphabet), size).tolist())
+        harmed = data[:begin] + rubbish[: len(data) - begin] + data[begin + size :]
+        lines = {x + b"\n" for x in harmed.split(b"\n")}
+        good = [x for x in whole[:6] if x in lines]
+        assert mended(tmp_path, harmed, 60) == b"".join(good)
+        text = capfd.readouterr().err
+        assert ("LOST" in text) == (len(good) < 6), text
+        assert text.count("damaged") <= 8
+        told.add(len(good) < 6)
+    assert told == {True, False}
+
+
+def test_rows_that_are_there_twice_are_dropped_aloud(tmp_path, capfd):
+    whole = logged(tmp_path)
+    data = b"".join([*whole[:4], whole[2], whole[3], *whole[4:]])
+    assert mended(tmp_path, data, 60) == b"".join(whole[:6])
+    text = capfd.readouterr().err
+    assert text.count("there twice") == 2 and "line 5: step 30" in text
+    row = {"step": 5, "metric": "fd", "value": 1.0, "by": "eval"}
+    lines = [json.dumps(row | {"by": by}) + "\n" for by in 2 * ["training", "eval"]]
+    (tmp_path / "eval.jsonl").write_text("".join(lines))
+    Record(tmp_path).truncate(60)
+    left = columns(tmp_path / "eval.jsonl")
+    assert left["by"] == ["training", "eval", "eval"], "asked for twice is no damage"
+
+
+def test_an_evaluation_of_several_rows_that_lacks_one_says_so(tmp_path, capfd):
+    (tmp_path / "config.json").write_text('{"config": {"eval": {"every": 50}}}')
+    rows = [
+        {"step": i, "metric": m, "value": 1.0, "by": "training"}
+        for i in (50, 100, 150)
+        for m in "abc"
+    ]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    for place, step, fate in [
+        (1, 100, "is LOST"),
+        (5, 100, "is LOST"),
+        (6, 149, "again"),
+    ]:
+        harmed = [x if i != place else "{}\n" for i, x in enumerate(lines)]
+        (tmp_path / "eval.jsonl").write_text("".join(harmed))
+        Record(tmp_path).truncate(step)
+        text = capfd.readouterr().err
+        assert f"line {place + 1} damaged" in text and fate in text, (place, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("metrics.jsonl", {"step": 10, "loss": "low"}),
+        ("metrics.jsonl", {"step": 10, "loss": True}),
+        ("metrics.jsonl", {"step": True}),
+        ("metrics.jsonl", {"step": -1}),
+        ("eval.jsonl", {"step": 10, "value": 1.0}),
+        ("eval.jsonl", {"step": 10, "metric": "fd", "value": [1]}),
+        ("findings.jsonl", {"step": 10}),
+    ],
+)
+def test_a_row_of_other_values_is_damage(name, row, tmp_path, capfd):
+    (tmp_path / name).write_text(json.dumps(row) + "\n")
+    Record(tmp_path).truncate(60)
+    assert (tmp_path / name).read_bytes() == b""
+    assert f"{name}, line 1 damaged" in capfd.readouterr().err
+
+
+def test_what_a_kill_leaves_of_temporary_files_goes(tmp_path):
+    (tmp_path / "samples").mkdir()
+    for name in (".metrics.jsonl.77.tmp", "samples/.step_00000010.png.77.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    Record(tmp_path).truncate(60)
+    assert os.listdir(tmp_path) == ["samples"] and not os.listdir(tmp_path / "samples")
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip"])
+def test_a_damaged_event_file_does_not_hide_what_comes_after(harm, tmp_path):
+    run = Record(tmp_path)
+    for step in (10, 20, 30):
+        run.log(step, {"a": 1.0})
+    run.close()
+    path = next((tmp_path / "tensorboard").iterdir())
+    data = path.read_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes([data[middle] ^ 4]) + data[middle + 1 :]
+    path.write_bytes(data[:middle] if harm == "cut" else flipped)
+    again = Record(tmp_path)
+    again.truncate(30)
+    for step in (40, 50):
+        again.log(step, {"a": 2.0})
+    again.close()
+    read = [(e.step, e.value) for e in events(tmp_path).Scalars("a")]
+    assert read[-2:] == [(40, 2.0), (50, 2.0)]
+    assert columns(tmp_path / "metrics.jsonl")["step"] == [10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize("method", ["__init__", "write_event", "flush", "close"])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), TypeError("x")]
+)
+def test_a_failing_tensorboard_is_one_line_and_the_rows_go_on(
+    method, error, run, monkeypatch, capfd
+):
+    from tensorboardX.event_file_writer import EventsWriter
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(EventsWriter, method, fail)
+    monkeypatch.setattr(board, "_FLUSH", -1.0)
+    for step in range(30):
+        run.log(step, {"a": 1.0}, {"h": np.ones(3)})
+        run.image(step, picture(step))
+    run.close()
+    run.close()
+    assert len(lines(run.workdir)) == 30
+    text = capfd.readouterr().err
+    assert text.count("\n") == 1 and "TensorBoard is off" in text and str(error) in text
+
+
+def test_values_beyond_the_last_bin_are_shown_too(run, capfd):
+    run.log(1, {"a": 1.0}, {"h": np.array([3e38, -3e38, 1.0])})
+    run.close()
+    assert events(run.workdir).Histograms("h")[0].histogram_value.num == 3
+    assert capfd.readouterr().err == ""
+
+
+def test_pictures_that_cannot_be_written_stop_nothing(run, monkeypatch, capfd):
+    run.image(1, picture(1))
+    (run.workdir / "samples" / "step_00000002.png").write_bytes(b"no picture")
+    assert run.gif() is None
+    assert "training.gif is not made" in capfd.readouterr().err
+    monkeypatch.setattr(
+        images, "write_atomic", lambda *_: os.open("/no/such", os.O_RDONLY)
+    )
+    for step in range(3, 9):
+        run.image(step, picture(step))
+        run.log(step, {"a": 1.0})
+    text = capfd.readouterr().err
+    assert text.count("\n") == 1 and "/no/such" in text
+    assert len(lines(run.workdir)) == 6

@@ -2,16 +2,16 @@
 
 import hashlib
 import os
+import stat
 import threading
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from gan_jax.data import tfds
+from gan_jax.data import tfds, zips
 from gan_jax.data.cache import load_or_decode
-from gan_jax.data.pictures import SUFFIXES, Pictures
+from gan_jax.data.pictures import SUFFIXES, Labels, Pictures
 from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split
 
 MAX_MEMBER = 64 * 2**20  # bytes of one unpacked zip member, which is held in memory
@@ -23,7 +23,7 @@ def load_folder(spec: DataSpec, argument: str) -> Dataset:
 
     First-level sub-folders are the labels if every picture is in one of them (a single folder around
     everything does not count). Hidden files and other file types are passed over.
-    Raises DataError if the folder is missing or a picture cannot be read.
+    Raises DataError if the folder is missing or cannot be listed, or a picture cannot be read (see `DataSpec`).
     """
     check_split(spec, ("train",))
     folder = Path(argument).expanduser().absolute()
@@ -31,59 +31,42 @@ def load_folder(spec: DataSpec, argument: str) -> Dataset:
         raise DataError(
             f"there is no folder {str(folder)!r} (data source {spec.source!r})"
         )
-    stats = {}
-    for parent, _, files in os.walk(folder):
-        for file in files:
-            path = Path(parent, file)
-            name = path.relative_to(folder).as_posix()
-            if _is_picture(name):
-                stat = path.stat()
-                stats[name] = (stat.st_size, stat.st_mtime_ns)
-    names = sorted(stats)
+    facts = _facts(folder)
+    names = sorted(facts)
 
     def read(i: int) -> Path:
-        return folder / names[i]
+        path = folder / names[i]
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise DataError("not a regular file")
+        return path
 
-    labels, label_names = labels_of(names)
-    facts = _fingerprint((name, *stats[name]) for name in names)
-    pictures = Pictures(names, read, labels, label_names, f"folder {folder}", facts)
+    fingerprint = _fingerprint((name, *facts[name]) for name in names)
+    pictures = Pictures(names, read, _labels(names), f"folder {folder}", fingerprint)
     return load_or_decode(pictures, spec)
 
 
 def load_zip(spec: DataSpec, argument: str) -> Dataset:
     """Return every picture of a zip file as `load_folder` does; members are read in memory, never extracted.
 
-    Raises DataError if the file is missing or no zip file, or a member is damaged or above 64 MiB.
+    Raises DataError if the file is missing or no zip file (see `zips.opened`), or a member is damaged or above 64 MiB.
     """
     check_split(spec, ("train",))
     path = Path(argument).expanduser().absolute()
     if not path.is_file():
         raise DataError(f"there is no file {str(path)!r} (data source {spec.source!r})")
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(
-            f"{str(path)!r} cannot be opened as a zip file: {error}"
-        ) from error
-    with archive:
+    with zips.opened(path, "a zip file") as archive:
         members = {m.filename: m for m in archive.infolist() if _is_picture(m.filename)}
         names = sorted(members)
         lock = threading.Lock()  # around the file position; decoding runs beside it
 
         def read(i: int) -> bytes:
-            member = members[names[i]]
-            if member.file_size > MAX_MEMBER:
-                raise DataError(
-                    f"{member.file_size:,} bytes, more than the limit of {MAX_MEMBER:,}"
-                )
-            with lock, archive.open(member) as file:
-                return file.read()
+            with lock:
+                return zips.read(archive, members[names[i]], MAX_MEMBER)
 
-        labels, label_names = labels_of(names)
         facts = _fingerprint(
             (name, members[name].file_size, members[name].CRC) for name in names
         )
-        pictures = Pictures(names, read, labels, label_names, f"zip {path}", facts)
+        pictures = Pictures(names, read, _labels(names), f"zip {path}", facts)
         return load_or_decode(pictures, spec)
 
 
@@ -134,10 +117,8 @@ def _celeba_places() -> list[Path]:
     return places
 
 
-def labels_of(
-    names: list[str],
-) -> tuple[Callable[[], np.ndarray] | None, tuple[str, ...]]:
-    """Return (a function giving int32 labels [N], class names) from the first-level folders of relative paths.
+def labels_of(names: list[str]) -> Labels:
+    """Return int32 labels [N] and class names from the first-level folders of relative paths.
 
     (None, ()) unless each path has such a folder; folders around everything are passed over.
     """
@@ -148,8 +129,31 @@ def labels_of(
         return None, ()
     classes = sorted({p[0] for p in parts})
     number = {name: i for i, name in enumerate(classes)}
-    labels = np.array([number[p[0]] for p in parts], np.int32)
-    return (lambda: labels), tuple(classes)
+    return np.array([number[p[0]] for p in parts], np.int32), tuple(classes)
+
+
+def _labels(names: list[str]) -> Callable[[list[int]], Labels]:
+    return lambda kept: labels_of([names[i] for i in kept])
+
+
+def _facts(folder: Path) -> dict[str, tuple]:
+    """Return path below the folder -> size and time of every picture, or why that cannot be known (a dead link)."""
+
+    def stop(error: OSError) -> None:
+        raise DataError(f"cannot list the folder {error.filename!r}: {error.strerror}")
+
+    facts: dict[str, tuple] = {}
+    for parent, _, files in os.walk(folder, onerror=stop):
+        for path in (Path(parent, file) for file in files):
+            name = path.relative_to(folder).as_posix()
+            if not _is_picture(name):
+                continue
+            try:
+                found = path.stat()
+                facts[name] = (found.st_size, found.st_mtime_ns)
+            except OSError as error:
+                facts[name] = (str(error.strerror),)
+    return facts
 
 
 def _is_picture(name: str) -> bool:

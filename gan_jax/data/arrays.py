@@ -1,7 +1,6 @@
 """Pictures that a file holds as one array of pixels: decoded into the same cache as picture files are."""
 
 import hashlib
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,6 @@ from gan_jax.data.spec import DataError, Dataset, DataSpec
 MAX_BYTES = 16 * 2**30  # of one unpacked array, which is held in memory
 MAX_RATIO = 1100  # a little more than deflate can pack (1032)
 MAX_CLASSES = 100_000
-DAMAGED = (OSError, EOFError, ValueError, zlib.error)  # what unpacking bad bytes raises
 
 
 class Arrays(NamedTuple):
@@ -46,8 +44,7 @@ def load_arrays(
     pictures = Pictures(
         [f"picture {i}" for i in range(len(images))],
         lambda i: images[i],
-        None if labels is None else lambda: labels,
-        label_names,
+        lambda kept: (None if labels is None else labels[kept], label_names),
         key,
         fingerprint,
     )

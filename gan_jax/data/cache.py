@@ -6,29 +6,24 @@ and renamed when complete, so an interrupted run leaves nothing that counts.
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import sys
 import time
 import uuid
-import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from gan_jax.data.pictures import Pictures, crop_side, decode, header
+from gan_jax.data.pool import NAMED, Pool, listed, printable
 from gan_jax.data.spec import DataError, Dataset, DataSpec, hasher
 
 FORMAT = 1  # of the entry; raise it when the same source would give other pixels
-BLOCK = 512  # pictures in flight: bounds the memory, whatever the size of the set
-PART = 16  # pictures for a thread at a time: handing over takes longer than a small picture
-NAMED = 5  # unreadable pictures that a message names
 STALE_S = 24 * 3600.0  # an unfinished entry this old belongs to a run that was killed
 
 
@@ -49,31 +44,61 @@ def load_or_decode(pictures: Pictures, spec: DataSpec) -> Dataset:
             f"data source {spec.source!r} holds no pictures (JPEG, PNG or WebP files)"
         )
     found = find(pictures.key, pictures.fingerprint, spec)
-    if found is not None:
-        return found
-    entry = _entry(pictures.key, spec)
-    try:
-        _write(entry, pictures, spec)
-    except OSError as error:
-        raise DataError(
-            f"cannot write decoded pictures to {entry.parent}: {error}; "
-            "choose another folder with $GAN_JAX_CACHE"
-        ) from error
-    found = find(pictures.key, pictures.fingerprint, spec)
+    if found is None or (found.skipped and _mended(pictures, spec)):
+        folder = root(spec.cache_dir)
+        try:
+            _write(pictures, spec)
+        except OSError as error:
+            raise DataError(
+                f"cannot write decoded pictures to {folder}: {error}; "
+                "choose another folder with $GAN_JAX_CACHE"
+            ) from error
+        found = find(pictures.key, pictures.fingerprint, spec)
     if found is None:
         raise DataError(
-            f"{entry} was changed while it was written; run the same command again"
+            f"{_entry(pictures.key, spec)} was changed while it was written; run the same command again"
+        )
+    if found.skipped:
+        total = len(found.images) + len(found.skipped)
+        more = len(found.skipped) - NAMED
+        print(
+            f"{printable(spec.source)}: {len(found.skipped):,} of {total:,} pictures cannot be read and are left out: "
+            + "; ".join(found.skipped[:NAMED])
+            + (f"; and {more:,} more" if more > 0 else ""),
+            file=sys.stderr,
+            flush=True,
         )
     return found
 
 
 def find(key: str, fingerprint: str, spec: DataSpec) -> Dataset | None:
-    """Return what the cache holds of these pictures (`Pictures.key`, `.fingerprint`), None if it must be decoded."""
-    return _open(_entry(key, spec), fingerprint, spec.source)
+    """Return what the cache holds of these pictures (`Pictures.key`, `.fingerprint`), None if it must be decoded.
+
+    An entry that lacks pictures is another one, for those only who want to leave out what cannot be read.
+    """
+    whole = _open(_entry(key, spec), fingerprint, spec.source)
+    if whole is None and spec.skip_bad:
+        return _open(_entry(key, spec, lacking=True), fingerprint, spec.source)
+    return whole
 
 
-def _entry(key: str, spec: DataSpec) -> Path:
-    what = json.dumps([FORMAT, key, spec.split, spec.crop, spec.resolution])
+def _mended(pictures: Pictures, spec: DataSpec) -> bool:
+    """Whether a picture that was left out can be read by now, though neither its size nor its time has changed."""
+    entry = _entry(pictures.key, spec, lacking=True)
+    try:
+        manifest = json.loads((entry / "manifest.json").read_text())
+        numbers = [i for i, _ in manifest["skipped"]]
+    except (OSError, ValueError, KeyError):
+        return True
+
+    with Pool(pictures, spec) as pool:
+        _find_bad(pool, numbers)
+    return len(pool.bad) < len(numbers)
+
+
+def _entry(key: str, spec: DataSpec, lacking: bool = False) -> Path:
+    facts = [FORMAT, key, spec.split, spec.crop, spec.resolution]
+    what = json.dumps(facts + ["lacking"] * lacking)
     slug = re.sub(r"[^A-Za-z0-9]+", "_", spec.source).strip("_")[-40:]
     code = hashlib.sha256(what.encode()).hexdigest()[:16]
     return root(spec.cache_dir) / f"{slug}-{code}"
@@ -94,18 +119,24 @@ def _open(entry: Path, fingerprint: str, name: str) -> Dataset | None:
         if list(images.shape) != manifest["shape"] or images.dtype != np.uint8:
             return None
         return Dataset(
-            images, labels, tuple(manifest["label_names"]), name, manifest["digest"]
+            images,
+            labels,
+            tuple(manifest["label_names"]),
+            name,
+            manifest["digest"],
+            tuple(line for _, line in manifest.get("skipped", ())),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(entry: Path, pictures: Pictures, spec: DataSpec) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    for left in entry.parent.glob(f".{entry.name}.*"):
+def _write(pictures: Pictures, spec: DataSpec) -> None:
+    folder, name = root(spec.cache_dir), _entry(pictures.key, spec).name
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f".{name}.*"):
         if time.time() - left.stat().st_mtime > STALE_S:
             shutil.rmtree(left, ignore_errors=True)
-    part = entry.parent / f".{entry.name}.{uuid.uuid4().hex}"
+    part = folder / f".{name}.{uuid.uuid4().hex}"
     part.mkdir()
     try:
         manifest = _decode_into(part, pictures, spec)
@@ -113,6 +144,7 @@ def _write(entry: Path, pictures: Pictures, spec: DataSpec) -> None:
             json.dump(manifest, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
+        entry = _entry(pictures.key, spec, lacking=bool(manifest["skipped"]))
         _publish(part, entry, pictures)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -120,7 +152,8 @@ def _write(entry: Path, pictures: Pictures, spec: DataSpec) -> None:
 
 def _publish(part: Path, entry: Path, pictures: Pictures) -> None:
     """Rename the finished folder; another process may have finished the same work a moment ago."""
-    if _open(entry, pictures.fingerprint, "") is not None:
+    old, new = (_open(at, pictures.fingerprint, "") for at in (entry, part))
+    if old and new and (old.digest, old.skipped) == (new.digest, new.skipped):
         return
     if entry.exists():
         old = part.with_name(f"{part.name}.old")
@@ -135,37 +168,35 @@ def _publish(part: Path, entry: Path, pictures: Pictures) -> None:
 
 def _decode_into(part: Path, pictures: Pictures, spec: DataSpec) -> dict[str, Any]:
     """Write images.npy and labels.npy and return the manifest. One pass over the headers, one over the pixels."""
-    with _Pool(pictures, spec.source) as pool:
-        grey, sides = True, set()
-        for head in pool.each(header, "reading headers"):
-            grey = grey and head.grey
-            sides.add(crop_side(head.width, head.height, spec.crop))
-        if not spec.resolution and len(sides) > 1:
-            raise DataError(
-                f"the pictures of {spec.source!r} differ in size ({min(sides)} to {max(sides)} pixels a "
-                "side after the centre crop): set --config.data.resolution=64, say (eval: --resolution=64)"
-            )
-        side = spec.resolution or sides.pop()
-        shape = (len(pictures.names), side, side, 1 if grey else 3)
-        digest = hasher(shape, np.uint8)
-        # Written as a stream, not through a memory map: a full disk is then an error, not a crash.
-        with open(part / "images.npy", "wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-            )
-
-            def one(raw: Any) -> np.ndarray:
-                return np.ascontiguousarray(
-                    decode(raw, spec.crop, spec.resolution, grey)
+    with Pool(pictures, spec) as pool:
+        grey = np.zeros(len(pictures.names), bool)
+        sides = np.zeros(len(pictures.names), np.int32)
+        for i, head in pool.each(range(len(grey)), header, "reading headers"):
+            grey[i] = head.grey
+            sides[i] = crop_side(head.width, head.height, spec.crop)
+        digest = None
+        while digest is None:
+            # Where pixels are damaged below a sound header, once more without those: the good ones must come out
+            # as if the others had never been there, and one of those may have been the only one in colour.
+            kept = [i for i in range(len(grey)) if i not in pool.bad]
+            if not kept:
+                raise DataError(
+                    f"data source {spec.source!r} has no picture that can be read:\n{listed(pool.bad)}"
                 )
-
-            for pixels in pool.each(one, "decoding"):
-                file.write(pixels.data)
-                digest.update(pixels)
-            file.flush()
-            os.fsync(file.fileno())
-    if pictures.labels is not None:
-        labels = np.ascontiguousarray(pictures.labels(), np.int32)
+            low, high = int(sides[kept].min()), int(sides[kept].max())
+            if low != high and not spec.resolution:
+                if spec.skip_bad and _find_bad(pool, kept):
+                    continue
+                raise DataError(
+                    f"the pictures of {spec.source!r} differ in size ({low} to {high} pixels a "
+                    "side after the centre crop): set --config.data.resolution=64, say (eval: --resolution=64)"
+                )
+            side = spec.resolution or low
+            shape = (len(kept), side, side, 1 if grey[kept].all() else 3)
+            digest = _write_images(part / "images.npy", pool, kept, shape)
+    labels, label_names = pictures.labels(kept)
+    if labels is not None:
+        labels = np.ascontiguousarray(labels, np.int32)
         np.save(part / "labels.npy", labels)
         digest.update(labels)
     return {
@@ -176,74 +207,48 @@ def _decode_into(part: Path, pictures: Pictures, spec: DataSpec) -> dict[str, An
         "resolution": spec.resolution,
         "fingerprint": pictures.fingerprint,
         "shape": list(shape),
-        "labels": pictures.labels is not None,
-        "label_names": list(pictures.label_names),
+        "labels": labels is not None,
+        "label_names": list(label_names),
         "digest": digest.hexdigest(),
         "pillow": Image.__version__,
+        "skipped": sorted(pool.bad.items()),
     }
 
 
-class _Pool:
-    """Threads over the pictures (Pillow decodes without the interpreter lock), in order, a block at a time."""
+def _find_bad(pool: Pool, numbers: list[int]) -> bool:
+    """Decode for nothing but to know; whether more proved to be unreadable."""
+    known = len(pool.bad)
 
-    def __init__(self, pictures: Pictures, source: str):
-        self.pictures, self.source = pictures, source
+    def one(raw: Any) -> None:
+        decode(raw, pool.spec.crop, 1, False)
 
-    def __enter__(self) -> "_Pool":
-        self.threads = ThreadPoolExecutor(min(16, max(2, os.cpu_count() or 2)))
-        # Filters are shared by all threads, so they are set once around the pool.
-        self.filters = warnings.catch_warnings()
-        self.filters.__enter__()
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return self
+    for _ in pool.each(numbers, one, "checking"):
+        pass
+    return len(pool.bad) > known
 
-    def __exit__(self, *error: Any) -> None:
-        self.threads.shutdown(cancel_futures=True)
-        self.filters.__exit__(*error)
 
-    def each(self, function: Callable[[Any], Any], doing: str) -> Iterator[Any]:
-        def attempt(i: int) -> Any:
-            try:
-                return function(self.pictures.read(i))
-            except (
-                Exception
-            ) as error:  # a damaged file can make a decoder raise nearly anything
-                return error
+def _write_images(
+    path: Path, pool: Pool, kept: list[int], shape: tuple[int, ...]
+) -> Any:
+    """Write the pictures and return their digest, None if some proved to be unreadable."""
+    spec, known = pool.spec, len(pool.bad)
+    digest = hasher(shape, np.uint8)
 
-        def attempts(part: range) -> list[Any]:
-            return [attempt(i) for i in part]
+    def one(raw: Any) -> np.ndarray:
+        pixels = decode(raw, spec.crop, spec.resolution, shape[3] == 1)
+        if pixels.shape != shape[1:]:
+            raise DataError("changed while it was read")
+        return np.ascontiguousarray(pixels)
 
-        total = len(self.pictures.names)
-        # disable=None: no bar where stderr is not a terminal
-        with tqdm(
-            total=total, desc=f"{self.source}: {doing}", unit="img", disable=None
-        ) as bar:
-            for begin in range(0, total, BLOCK):
-                block = range(begin, min(begin + BLOCK, total))
-                parts = [block[i : i + PART] for i in range(0, len(block), PART)]
-                results = list(chain(*self.threads.map(attempts, parts)))
-                self._refuse_bad(begin, results)
-                yield from results
-                bar.update(len(results))
-
-    def _refuse_bad(self, begin: int, results: list[Any]) -> None:
-        bad = [(i, r) for i, r in enumerate(results, begin) if isinstance(r, Exception)]
-        if not bad:
-            return
-        lines = [
-            f"  {self.pictures.names[i]}: {_reason(error)}" for i, error in bad[:NAMED]
-        ]
-        more = f"\n  and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        raise DataError(
-            f"data source {self.source!r} has pictures that cannot be read; "
-            "replace or remove these files and run again:\n" + "\n".join(lines) + more
+    # Written as a stream, not through a memory map: a full disk is then an error, not a crash.
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
         )
-
-
-def _reason(error: Exception) -> str:
-    return (
-        str(error)
-        if isinstance(error, DataError)
-        else f"{type(error).__name__}: {error}"
-    )
+        for _, pixels in pool.each(kept, one, "decoding", math.prod(shape[1:])):
+            if len(pool.bad) == known:
+                file.write(pixels.data)
+                digest.update(pixels)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest if len(pool.bad) == known else None

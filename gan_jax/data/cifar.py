@@ -1,20 +1,21 @@
-"""CIFAR-10 in its python version: pickles, read through an unpickler that runs nothing of what they name.
+"""CIFAR-10 in its python version: pickles, read by a machine that runs nothing of what they name (`pickles`).
 
-A batch is a dict of b"data", uint8 [n, 3072] (the red plane, green, blue, each 32 x 32), and b"labels". The few
-globals that its NumPy array needs are replaced by the plain records below, so a file can only hold data.
+A batch is a dict of b"data", uint8 [n, 3072] (the red plane, green, blue, each 32 x 32), and b"labels".
 """
 
+import gzip
 import io
 import math
-import pickle
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gan_jax.data.arrays import DAMAGED, Arrays, check_labels, load_arrays
-from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split
+from gan_jax.data import pickles, zips
+from gan_jax.data.arrays import Arrays, check_labels, load_arrays
+from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split, untrusted
+from gan_jax.types import UserError
 
 _BATCHES = {
     "train": [f"data_batch_{i}" for i in range(1, 6)],
@@ -23,6 +24,11 @@ _BATCHES = {
 _META = "batches.meta"
 _FOLDER = "cifar-10-batches-py"
 _MAX_FILE = 64 * 2**20  # the genuine ones have 31 MB
+_MAX_TOTAL, _MAX_MEMBERS = 2**29, 1000  # of the .tar.gz: 186 MB, 9 members
+_GLOBALS = pickles.ARRAYS | {
+    # bytes that a newer Python wrote in protocol 2
+    "_codecs encode": lambda text, *_: text,
+}
 _HELP = """{path} holds no CIFAR-10 (missing: {missing}). Fetch cifar-10-python.tar.gz from the CIFAR page of
 the University of Toronto (the python version); --config.data.source=cifar10:DIR takes as DIR that file or the
 folder it unpacks to"""
@@ -57,84 +63,46 @@ def available(argument: str) -> bool:
 
 
 def unpickle(content: bytes, name: str) -> Any:
-    """Return a python2 pickle's content (its strings as bytes); arrays are `_Array`.
+    """Return the content of a pickle of Python 2 or 3: dicts, lists, numbers, text; arrays are `pickles.Blank`.
 
     Raises DataError naming the first global that is not on the list, and for damage of any kind.
     """
-    try:
-        return _Unpickler(io.BytesIO(content), encoding="bytes").load()
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from error
-    except Exception as error:  # damaged pickles raise nearly anything
-        raise DataError(f"{name} is damaged: {error!r}") from error
+    with untrusted(f"{name} is damaged"):
+        try:
+            return pickles.Machine(io.BytesIO(content), _GLOBALS, pickles.PYTHON2).run()
+        except UserError as error:
+            raise DataError(f"{name} {error}; this is not CIFAR-10") from error
 
 
-class _DType:
-    """What a pickle says of a dtype: its code, `u1` for bytes."""
-
-    def __init__(self, code: Any, *rest: Any):
-        self.code = code.decode("latin1") if isinstance(code, bytes) else code
-
-    def __setstate__(self, state: Any) -> None:
-        """Byte order, fields: nothing that matters for bytes."""
-
-
-class _Array:
-    """What a pickle says of an array; `pixels` checks it and makes one of it."""
-
-    state: tuple[Any, ...] = ()
-
-    def __init__(self, *rest: Any):
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def pixels(self) -> np.ndarray:
-        _, shape, dtype, fortran, content = self.state
-        if dtype.code != "u1" or len(content) != math.prod(shape):
-            raise DataError("its array is not one of bytes")
-        order = "F" if fortran else "C"
-        return np.frombuffer(content, np.uint8).reshape(shape, order=order)
+def _pixels(blank: Any) -> np.ndarray:
+    """What a pickle says of an array, uint8 [n, 3072]."""
+    _, shape, dtype, fortran, content = blank.state
+    content = _bytes(content)
+    if dtype.code != "u1" or len(content) != math.prod(pickles.counts(shape)):
+        raise ValueError("its array is not one of bytes")
+    return np.frombuffer(content, np.uint8).reshape(
+        shape, order="F" if fortran else "C"
+    )
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    """Bytes that a newer Python wrote in protocol 2."""
-    return text.encode("latin1")
-
-
-_GLOBALS = {
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
-    ("numpy._core.multiarray", "_reconstruct"): _Array,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _encode,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _GLOBALS:
-            raise DataError(
-                f"refused to load the pickled global {module}.{name}; this is not CIFAR-10"
-            )
-        return _GLOBALS[module, name]
+def _bytes(value: Any) -> bytes:
+    """The bytes of a string, which the machine gives as text if Python 2 wrote it."""
+    return value if isinstance(value, bytes) else value.encode("latin-1")
 
 
 def _batches(contents: dict[str, bytes], spec: DataSpec) -> Arrays:
     dicts = {name: unpickle(content, name) for name, content in contents.items()}
-    try:
+    with untrusted(
+        f"data source {spec.source!r} is not the python version of CIFAR-10"
+    ):
         meta = dicts.pop(_META)
-        names = tuple(name.decode() for name in meta[b"label_names"])
-        flat = np.concatenate([batch[b"data"].pixels() for batch in dicts.values()])
-        labels = np.array(
-            [label for batch in dicts.values() for label in batch[b"labels"]]
-        )
+        names = tuple(_bytes(name).decode() for name in meta["label_names"])
+        flat = np.concatenate([_pixels(batch["data"]) for batch in dicts.values()])
+        listed = [label for batch in dicts.values() for label in batch["labels"]]
+        if any(type(label) is not int for label in listed):  # NumPy would unfold lists
+            raise ValueError("a label is no number")
+        labels = np.array(listed, np.int64)
         images = flat.reshape(len(flat), 3, 32, 32).transpose(0, 2, 3, 1)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"data source {spec.source!r} is not the python version of CIFAR-10: {error!r}"
-        ) from error
     return Arrays(images, *check_labels(spec.source, labels, len(images), names))
 
 
@@ -145,20 +113,39 @@ def _read(files: list[Path]) -> dict[str, bytes]:
 
 
 def _unpack(path: Path, wanted: list[str]) -> dict[str, bytes]:
-    found = {}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                if name in wanted and member.isreg():
-                    _refuse_large(name, member.size)
-                    found[name] = archive.extractfile(member).read()
-    except DataError:
-        raise
-    except (tarfile.TarError, *DAMAGED) as error:
-        raise DataError(f"{path} cannot be read as a .tar.gz file: {error}") from error
+    found: dict[str, bytes] = {}
+    with (
+        untrusted(f"{path} cannot be read as a .tar.gz file"),
+        _Unpacked(path) as stream,
+        tarfile.open(fileobj=stream, mode="r:") as archive,
+    ):
+        for count, member in enumerate(archive):
+            if count == _MAX_MEMBERS:
+                raise ValueError(f"more members than the limit of {_MAX_MEMBERS:,}")
+            zips.refuse_outside(member.name)
+            name = Path(member.name).name
+            if name in wanted and member.isreg():
+                _refuse_large(name, member.size)
+                if name in found:
+                    raise ValueError(f"two members {name}")
+                found[name] = archive.extractfile(member).read()
     _refuse_missing(path, [name for name in wanted if name not in found])
     return {name: found[name] for name in wanted}
+
+
+class _Unpacked(gzip.GzipFile):
+    """A stream that gives out no more than a genuine one could ask for: tarfile believes what headers say."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        whole = size is None or size < 0
+        if whole or size > _MAX_FILE or self.tell() + size > _MAX_TOTAL:
+            raise ValueError(f"a part beyond the limit of {_MAX_TOTAL:,} bytes")
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if not 0 <= offset <= _MAX_TOTAL:
+            raise ValueError(f"a part beyond the limit of {_MAX_TOTAL:,} bytes")
+        return super().seek(offset, whence)
 
 
 def _refuse_large(name: str, size: int) -> None:

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from gan_jax.data.arrays import (
-    DAMAGED,
     MAX_RATIO,
     Arrays,
     check_labels,
     check_size,
     load_arrays,
 )
-from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split
+from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split, untrusted
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _UNSIGNED_BYTE = 8
@@ -59,25 +58,23 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """
     packed = path.suffix == ".gz"
     length = 4 + 4 * dimensions
-    try:
-        with gzip.open(path) if packed else open(path, "rb") as file:
-            head = file.read(length)
-            magic = bytes([0, 0, _UNSIGNED_BYTE, dimensions])
-            if len(head) < length or head[:4] != magic:
-                raise DataError(
-                    f"{path} is not an idx file of unsigned bytes in {dimensions} dimensions: "
-                    f"it begins with {head[:4].hex()}, not {magic.hex()}"
-                )
-            shape = struct.unpack(f">{dimensions}I", head[4:])
-            size = math.prod(shape)
-            most = path.stat().st_size * (MAX_RATIO if packed else 1)
-            check_size(str(path), size, most)
-            content = file.read(size)
-            rest = file.read(1)
-    except DataError:
-        raise
-    except DAMAGED as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    with (
+        untrusted(f"{path} cannot be read"),
+        gzip.open(path) if packed else open(path, "rb") as file,
+    ):
+        head = file.read(length)
+        magic = bytes([0, 0, _UNSIGNED_BYTE, dimensions])
+        if len(head) < length or head[:4] != magic:
+            raise DataError(
+                f"{path} is not an idx file of unsigned bytes in {dimensions} dimensions: "
+                f"it begins with {head[:4].hex()}, not {magic.hex()}"
+            )
+        shape = struct.unpack(f">{dimensions}I", head[4:])
+        size = math.prod(shape)
+        most = path.stat().st_size * (MAX_RATIO if packed else 1)
+        check_size(str(path), size, most)
+        content = file.read(size)
+        rest = file.read(1)
     if len(content) != size or rest:
         raise DataError(
             f"{path} is {'longer' if rest else 'shorter'} than its header says ({list(shape)}); it is damaged"

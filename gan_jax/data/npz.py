@@ -8,15 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
+from gan_jax.data import zips
 from gan_jax.data.arrays import (
-    DAMAGED,
     MAX_RATIO,
     Arrays,
     check_labels,
     check_size,
     load_arrays,
 )
-from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split, in_memory
+from gan_jax.data.spec import (
+    DataError,
+    Dataset,
+    DataSpec,
+    check_split,
+    in_memory,
+    untrusted,
+)
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
@@ -29,20 +36,16 @@ def load(spec: DataSpec, argument: str) -> Dataset:
     """
     check_split(spec, ("train",))
     path = Path(argument).expanduser().absolute()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            kinds = {"images", "points"} & set(_members(archive))
-            if kinds == {"points"}:
-                return _points(archive, path, spec)
-            if kinds == {"images"}:
-                return load_arrays(
-                    spec, f"npz {path}", [path], lambda: _images(archive, path)
-                )
-            have = ", ".join(_members(archive)) or "nothing"
-    except DataError:
-        raise
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *DAMAGED) as error:
-        raise DataError(f"{path} cannot be read as an .npz file: {error}") from error
+    damaged = untrusted(f"{path} cannot be read as an .npz file")
+    with damaged, zips.opened(path, "an .npz file") as archive:
+        kinds = {"images", "points"} & set(_members(archive))
+        if kinds == {"points"}:
+            return _points(archive, path, spec)
+        if kinds == {"images"}:
+            return load_arrays(
+                spec, f"npz {path}", [path], lambda: _images(archive, path)
+            )
+        have = ", ".join(_members(archive)) or "nothing"
     raise DataError(
         f"{path} must hold either images (uint8 [N, H, W, C] or [N, H, W]) or points "
         f"(float32 [N, D]); it holds {have}"
@@ -53,6 +56,7 @@ def read_member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     """Return one array of the file; its header must agree with the member's size before anything is allocated."""
     member = archive.getinfo(f"{name}.npy")
     where = f"{name!r} in {path}"
+    zips.check_method(member)
     packed = min(member.compress_size, path.stat().st_size)
     check_size(where, member.file_size, MAX_RATIO * packed)
     with archive.open(member) as file:

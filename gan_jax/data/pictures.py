@@ -26,19 +26,20 @@ Raw = (
     Path | bytes | np.ndarray
 )  # a file, a file's content, or pixels uint8 [H, W] or [H, W, C]
 
+Labels = tuple[np.ndarray | None, tuple[str, ...]]
+
 
 class Pictures(NamedTuple):
     """A list of pictures that are not decoded yet.
 
-    names: for messages. read(i) gives the raw picture. labels() gives int32
-    [N] (called when the pictures are decoded), None without labels. key: what tells this
-    list from any other (an absolute path, a dataset's name). fingerprint: changes when the content does.
+    names: for messages. read(i) gives the raw picture. labels(kept) gives int32 labels and the class names
+    of the pictures of these numbers, (None, ()) without labels; it is called when they are decoded. key: what
+    tells this list from any other (an absolute path, a dataset's name). fingerprint: changes when the content does.
     """
 
     names: list[str]
     read: Callable[[int], Raw]
-    labels: Callable[[], np.ndarray] | None
-    label_names: tuple[str, ...]
+    labels: Callable[[list[int]], Labels]
     key: str
     fingerprint: str
 
@@ -60,6 +61,10 @@ def header(raw: Raw) -> Header:
 def decode(raw: Raw, crop: int, resolution: int, grey: bool) -> np.ndarray:
     """Return uint8 [side, side, C], C = 1 if grey else 3; side is the resolution, or the crop's where that is 0."""
     with _open(raw) as image:
+        if image.format == "PNG":
+            # the decoder passes over checksums: a changed byte could be a changed pixel
+            with _open(raw) as again:
+                again.verify()
         side = crop_side(image.width, image.height, crop)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = _flatten(image.crop((left, top, left + side, top + side)), grey)

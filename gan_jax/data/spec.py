@@ -1,6 +1,8 @@
 """What is asked for (DataSpec), what comes back (Dataset), and what goes wrong (DataError)."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,8 @@ class DataSpec(NamedTuple):
     run uses when the source is not on the machine. resolution: side of the output in pixels, 0 = as the
     source is (only where all pictures have one size). crop: side of the centre crop before resizing, 0 =
     the largest centred square; a crop larger than the picture is its shorter side. split: "train", or
-    "test" where the source has it. cache_dir: "" = $GAN_JAX_CACHE or ~/.cache/gan_jax.
+    "test" where the source has it. cache_dir: "" = $GAN_JAX_CACHE or ~/.cache/gan_jax. skip_bad: pictures
+    that cannot be read are left out and counted, not refused.
     """
 
     source: str = "fashion_mnist"
@@ -28,6 +31,7 @@ class DataSpec(NamedTuple):
     crop: int = 0
     split: str = "train"
     cache_dir: str = ""
+    skip_bad: bool = False
 
 
 class Dataset(NamedTuple):
@@ -35,7 +39,8 @@ class Dataset(NamedTuple):
 
     images: uint8 [N, H, W, C], or float32 [N, D] points. labels: int32 [N] or None. label_names: () when
     there are no labels. digest: sha256 of shape, bytes and labels (see `hasher`), the same on each machine
-    that has the same examples.
+    that has the same examples. skipped: "name: reason" of each picture that was left out (`DataSpec.skip_bad`),
+    made of printable characters.
     """
 
     images: np.ndarray
@@ -43,6 +48,7 @@ class Dataset(NamedTuple):
     label_names: tuple[str, ...]
     name: str
     digest: str
+    skipped: tuple[str, ...] = ()
 
 
 def hasher(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -74,3 +80,20 @@ def check_split(spec: DataSpec, splits: tuple[str, ...]) -> None:
         raise DataError(
             f"data source {spec.source!r} has no split {spec.split!r}; choices: {', '.join(splits)}"
         )
+
+
+@contextlib.contextmanager
+def untrusted(what: str) -> Iterator[None]:
+    """Turn whatever reading a hostile file raises into one DataError "what: why"; what is one already stays.
+
+    Bad bytes can make a reader raise nearly anything, from struct.error to RecursionError.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, LookupError):
+            why = f"{type(error).__name__}: {why}"
+        raise DataError(f"{what}: {why[:200]}") from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gan_jax.data.cache import load_or_decode
-from gan_jax.data.pictures import Pictures
+from gan_jax.data.pictures import Labels, Pictures
 from gan_jax.data.spec import DataError, Dataset, DataSpec
 
 
@@ -51,11 +51,13 @@ def load(spec: DataSpec, argument: str) -> Dataset:
         with lock:
             return source[i][image]
 
-    def labels() -> np.ndarray:
-        return np.array([source[i][label] for i in range(size)], np.int32)
+    def labels(kept: list[int]) -> Labels:
+        if not label:
+            return None, ()
+        return np.array([source[i][label] for i in kept], np.int32), names
 
     examples = [f"{argument} {spec.split} example {i}" for i in range(size)]
-    pictures = Pictures(examples, read, labels if label else None, names, key, facts)
+    pictures = Pictures(examples, read, labels, key, facts)
     return load_or_decode(pictures, spec)
 
 

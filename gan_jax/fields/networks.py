@@ -20,15 +20,15 @@ from gan_jax.models.conv import CONV
 from gan_jax.models.kit import CONDITIONS, MINIBATCH
 from gan_jax.models.layers import INITS
 from gan_jax.models.norms import NORMS
-from gan_jax.types import lookup
 
 
 def source(name: str, value: Any) -> None:
     """Rule: a source by its name, a prefix with its argument, or your own function."""
     if value.partition(":")[0] not in SOURCES:
-        lookup(name, SOURCES, value)
+        _function(name, value)
 
 
+_function = one_of({name: row.load for name, row in SOURCES.items()})
 source.choices = tuple(SOURCES)
 
 MODEL = {
@@ -62,8 +62,12 @@ MODEL = {
         anything,
         "D (in r3gan G too) as wide at every depth, not doubling",
     ),
-    "model.depth": Field(1, "structure", whole, "hidden layers of an MLP"),
-    "model.kernel": Field(4, "structure", between(2.0), "side of the convolutions"),
+    "model.depth": Field(
+        1, "structure", between(1.0, 100.0), "hidden layers of an MLP"
+    ),
+    "model.kernel": Field(
+        4, "structure", between(2.0, 32.0), "side of the convolutions"
+    ),
     "model.attention": Field(
         0,
         "structure",
@@ -108,10 +112,16 @@ DATA = {
         "train", "data", anything, "train or test; for tfds: also all, train[:10%], ..."
     ),
     "data.resolution": Field(
-        0, "data", from_zero, "side in pixels; 0: as the source is"
+        0, "data", between(0.0, 1024.0), "side in pixels; 0: as the source is"
     ),
     "data.crop": Field(
         0, "data", from_zero, "centre crop before resizing; 0: largest square"
+    ),
+    "data.skip_bad": Field(
+        False,
+        "data",
+        anything,
+        "leave out pictures that cannot be read, and count them",
     ),
     "data.flip": Field(False, "structure", anything, "mirror at random"),
     "data.resident": Field(

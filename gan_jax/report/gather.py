@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_jax.record import RecordError, columns, read_config
+from gan_jax.rows import read_object
 
 _SAMPLE = re.compile(r"step_(\d{8})\.png")
 _PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"  # how a whole file begins and ends
@@ -91,8 +91,6 @@ def _run(folder: Path, name: str) -> Run:
                 f"{folder} holds no run itself, but {', '.join(inside[:8])}: name them, --workdir={folder / inside[0]},..."
             )
     about = read_config(folder)
-    if not isinstance(about, dict) or not isinstance(about.get("config"), dict):
-        raise RecordError(f"{folder / 'config.json'} holds no config: restore it")
     config = flat(about.pop("config"))
     metrics = _metrics(folder / "metrics.jsonl")
     evals = _rows(folder / "eval.jsonl", ("metric", "value"))
@@ -103,7 +101,7 @@ def _run(folder: Path, name: str) -> Run:
         for path in sorted((folder / "samples").glob("step_*.png"))
         if (match := _SAMPLE.fullmatch(path.name))
     }
-    saved = [int(p.name) for p in folder.glob("checkpoints/*") if p.name.isdigit()]
+    saved = [int(p.name) for p in folder.glob("checkpoints/*") if p.name.isdecimal()]
     step = max([*saved, *(s for line in metrics.values() for s in line)], default=0)
     findings = _rows(folder / "findings.jsonl", ("finding",))
     status = _status(config, metrics, findings, step)
@@ -193,7 +191,7 @@ def _notes(runs: list[Run]) -> list[str]:
 def _sweep(folder: Path) -> Report:
     path = folder / "sweep.json"
     try:
-        plan = json.loads(path.read_bytes())
+        plan = read_object(path, "restore it, or start the sweep again")
         members = [(str(m["name"]), dict(m["setting"])) for m in plan["members"]]
         fields, command = [str(name) for name in plan["fields"]], str(plan["command"])
         groups = [dict(group) for group in plan.get("groups", [])]
@@ -222,7 +220,7 @@ def _sweep(folder: Path) -> Report:
 def _judged(run: Run, row: dict[str, str], config: dict[str, Any]) -> Run:
     """A member with what results.csv says of it."""
     status = run.about and row.get("status") or run.status
-    step = int(row["step"]) if row.get("step", "").isdigit() else run.step
+    step = int(row["step"]) if row.get("step", "").isdecimal() else run.step
     values = {name: _parsed(text) for name, text in row.items() if "/" in name}
     values = run.values | values
     return run._replace(config=config, status=status, step=step, values=values)
@@ -232,7 +230,10 @@ def _results(path: Path, fields: list[str]) -> dict[str, dict[str, str]]:
     """results.csv: member -> column -> text; a line without an end is still being written and is skipped."""
     data = path.read_bytes() if path.exists() else b""
     text = data[: data.rfind(b"\n") + 1].decode(errors="replace")
-    lines = list(csv.reader(io.StringIO(text)))
+    try:
+        lines = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:
+        raise RecordError(f"{path} is damaged ({error}): remove it") from None
     if not lines:
         return {}
     head = lines[0]

@@ -58,7 +58,7 @@ def test_label_rules():
     assert labels_of(["x/a.png", "x/b.png"]) == (None, ())
     assert labels_of([]) == (None, ())
     labels, names = labels_of(["t/y/a.png", "t/x/b.png"])
-    assert labels().tolist() == [1, 0] and names == ("x", "y")
+    assert labels.tolist() == [1, 0] and names == ("x", "y")
 
 
 def test_grey_only_if_all_are(tmp_path):
@@ -105,7 +105,7 @@ def test_missing_empty_and_wrong_files(tmp_path):
     with pytest.raises(DataError, match="there is no file"):
         load(DataSpec(source=f"zip:{tmp_path}/none.zip"))
     (tmp_path / "text.zip").write_text("hello")
-    with pytest.raises(DataError, match="cannot be opened as a zip file"):
+    with pytest.raises(DataError, match="cannot be read as a zip file"):
         load(DataSpec(source=f"zip:{tmp_path}/text.zip"))
     with pytest.raises(DataError, match="holds no pictures"):
         load(

@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from gan_jax.data import DataError, DataSpec, cache, load
+from gan_jax.data import DataError, DataSpec, cache, load, pool
 from gan_jax.data.spec import hasher
 
 from .files import encode, write_folder, write_zip
@@ -168,7 +168,7 @@ def test_unwritable_cache_says_so(folder, tmp_path):
 
 
 def test_blocks_keep_the_order_and_silence(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(cache, "BLOCK", 3)
+    monkeypatch.setattr(pool, "BLOCK", 3)
     files = {f"{i:02d}.png": picture(i) for i in range(11)}
     data = load(DataSpec(source=f"folder:{write_folder(tmp_path / 'many', files)}"))
     assert data.images[:, 3, 3, 0].tolist() == list(range(11))

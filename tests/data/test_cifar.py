@@ -96,7 +96,7 @@ def test_python2_bytes_are_what_numpy_reads():
 def test_other_globals_are_refused(tmp_path, bad, name):
     write_folder(tmp_path, files() | {"data_batch_3": b"\x80\x02" + bad})
     with pytest.raises(
-        DataError, match=f"data_batch_3: refused to load the pickled global {name};"
+        DataError, match=f"data_batch_3 asks for '{name}', which is refused"
     ):
         load(spec(tmp_path))
     assert not (tmp_path / "work" / "made").exists()
@@ -105,7 +105,7 @@ def test_other_globals_are_refused(tmp_path, bad, name):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("data_batch_2", b"", "data_batch_2 is damaged: EOFError"),
+        ("data_batch_2", b"", "data_batch_2 ends too early"),
         ("data_batch_2", python2(PIXELS[:3], LABELS)[:900], "data_batch_2 is damaged"),
         ("data_batch_2", b"\x80\x02]q\x01.", "not the python version of CIFAR-10"),
         ("data_batch_2", python3(PIXELS[:3, :9], [1] * 3), "not the python version"),
@@ -147,8 +147,8 @@ def test_missing_files_say_where_to_get_them(tmp_path, monkeypatch):
     (tmp_path / "y.tar.gz").write_bytes(b"hello")
     with pytest.raises(DataError, match="cannot be read as a .tar.gz file"):
         load(spec(tmp_path / "y.tar.gz"))
-    monkeypatch.setattr(cifar, "_MAX_FILE", 100)
+    monkeypatch.setattr(cifar, "_MAX_FILE", 1000)
     write_folder(tmp_path / "set", files())
     for path in (tmp_path / "set", tar(tmp_path / "z.tar.gz", files())):
-        with pytest.raises(DataError, match="bytes, more than the limit of 100"):
+        with pytest.raises(DataError, match="bytes, more than the limit of 1,000"):
             load(spec(path))
