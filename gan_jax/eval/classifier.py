@@ -6,7 +6,6 @@ classes; cross entropy, Adam. VEEGAN (arXiv:1705.07761) and PacGAN (arXiv:1712.0
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ import optax
 from jaxtyping import Array, Float
 
 from gan_jax.data.cache import root
+from gan_jax.data.npz import every
 from gan_jax.data.spec import Dataset
 from gan_jax.files import write_atomic
 from gan_jax.models.conv import down
@@ -203,15 +203,14 @@ def _pack(classifier: Classifier, digest: str) -> bytes:
 def _read(path: Any, digest: str) -> Classifier | None:
     """Return the file's classifier, None if there is none, it is damaged or of other data."""
     try:
-        # opened here: NumPy leaves a file that is no zip open
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            if str(file["digest"]) != digest:
-                return None
-            params = {
-                layer: {part: file[f"{layer}.{part}"] for part in ("w", "b")}
-                for layer in _LAYERS
-            }
-            height, width, channels = map(int, file["shape"])
+        file = every(path)
+        if str(file["digest"]) != digest:
+            return None
+        params = {
+            layer: {part: file[f"{layer}.{part}"] for part in ("w", "b")}
+            for layer in _LAYERS
+        }
+        height, width, channels = map(int, file["shape"])
         return Classifier(params, (height, width, channels))
-    except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile):
+    except (ValueError, TypeError, KeyError):
         return None

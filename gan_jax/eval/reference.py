@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gan_jax.data.cache import root
+from gan_jax.data.npz import every
 from gan_jax.data.spec import Dataset
 from gan_jax.eval.features import Extractor, extract, in_blocks
 from gan_jax.eval.frechet import Gaussian, covariance, gaussian, gaussian_of
@@ -23,7 +23,7 @@ from gan_jax.files import write_atomic
 from gan_jax.types import UserError
 
 _FORMAT = 1
-_DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile)
+_DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class Reference(NamedTuple):
@@ -116,9 +116,9 @@ def _read(path: Path, facts: dict[str, Any]) -> Reference | None:
     if not path.is_file():
         return None
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            said = json.loads(str(file["facts"]))
-            arrays = {name: file[name] for name in ("features", "mu", "sigma")}
+        file = every(path)
+        said = json.loads(str(file["facts"]))
+        arrays = {name: file[name] for name in ("features", "mu", "sigma")}
         seal = said.pop("sha256", "")
         if said == facts and seal != _seal(arrays, facts):
             raise ValueError("its sha256 is another one")

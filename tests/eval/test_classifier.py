@@ -7,6 +7,7 @@ from gan_jax.data.spec import in_memory
 from gan_jax.eval import classifier
 from gan_jax.eval.classifier import load_or_train, train_classifier
 from gan_jax.types import UserError
+from tests.eval.test_reference import lie
 
 OPTIMISED = True  # training takes longer than compiling
 TRAIN = 1500
@@ -138,7 +139,7 @@ def test_cache_folder_of_the_environment(small, trainings, tmp_path, monkeypatch
         load_or_train(small, str(tmp_path / "file"))
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "other data", "objects"])
+@pytest.mark.parametrize("damage", ["cut", "text", "lying", "other data", "objects"])
 def test_a_damaged_file_is_written_again(small, trainings, tmp_path, damage):
     first = load_or_train(small, str(tmp_path))
     (path,) = tmp_path.iterdir()
@@ -147,6 +148,8 @@ def test_a_damaged_file_is_written_again(small, trainings, tmp_path, damage):
         path.write_bytes(whole[: len(whole) // 2])
     elif damage == "text":
         path.write_text("no zip")
+    elif damage == "lying":
+        lie(path, "out.w")
     else:
         with np.load(path) as file:
             arrays = dict(file)

@@ -1,6 +1,8 @@
 """Reference statistics: computed once, and refused where they are of something else."""
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -65,7 +67,20 @@ def test_a_file_of_something_else_is_refused(fact, tmp_path):
         reference(DATA, "train", net.extractor, str(tmp_path))
 
 
-@pytest.mark.parametrize("how", ["cut", "garbage", "changed"])
+def lie(path, member):
+    """The header of a member announces 400 GB."""
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    head = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (10**11,)}
+    np.lib.format.write_array_header_1_0(head, shape)
+    parts[f"{member}.npy"] = head.getvalue() + bytes(8)
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+
+
+@pytest.mark.parametrize("how", ["cut", "garbage", "changed", "lying"])
 def test_a_damaged_file_is_made_again_and_said(how, tmp_path, capsys):
     net = Counting()
     reference(DATA, "train", net.extractor, str(tmp_path))
@@ -75,6 +90,8 @@ def test_a_damaged_file_is_made_again_and_said(how, tmp_path, capsys):
         with np.load(path) as file:
             arrays = dict(file)
         np.savez(path, **{**arrays, "mu": arrays["mu"] + 1})
+    elif how == "lying":
+        lie(path, "features")
     else:
         path.write_bytes(whole[:100] if how == "cut" else b"no zip")
     again = reference(DATA, "train", net.extractor, str(tmp_path))
