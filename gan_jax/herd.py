@@ -24,7 +24,7 @@ from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
 from gan_jax.record import Record
-from gan_jax.rows import read_object
+from gan_jax.rows import check_saved, read_object
 from gan_jax.sampling import POINTER, Fed, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
 from gan_jax.train import data_facts, machine_facts
@@ -77,6 +77,8 @@ class Herd:
         newest, states = self.saved.find(how.strict), None
         if newest is not None:
             states = self.saved.load(newest, stacked_shapes(job, len(group)))
+        else:
+            check_saved(self.records[0].workdir)
         self.step = 0 if states is None else int(np.max(states.step))
         for record in self.records:
             record.truncate(self.step)

@@ -166,6 +166,18 @@ def check_tail(path: Path, step: int) -> None:
         )
 
 
+def check_saved(workdir: Path) -> None:
+    """Raise RecordError when a run without checkpoints has gone so far that it had one: its rows would be lost."""
+    path, every = workdir / "metrics.jsonl", _every(workdir, "checkpoint_every")
+    last = max((row["step"] for row in _rows(path) if row), default=0)
+    # a save is on the disk when the next one begins
+    if every and last > 2 * every:
+        raise RecordError(
+            f"{workdir / 'checkpoints'} holds no checkpoint, and {path.name} goes to step {last}: put the checkpoints "
+            "back from a copy, or choose another --workdir"
+        )
+
+
 def _checked(name: str, row: dict[str, Any] | None) -> dict[str, Any] | None:
     """A row that has what its file's rows have, else None."""
     needs = _NEEDS.get(name, {}).items()

@@ -20,6 +20,7 @@ from gan_jax.lock import locked
 from gan_jax.loop import Loop, stoppable
 from gan_jax.parallel import Runner
 from gan_jax.record import Record, read_config, versions
+from gan_jax.rows import check_saved
 from gan_jax.sampling import POINTER
 from gan_jax.step import init
 from gan_jax.types import TrainState
@@ -139,6 +140,8 @@ def train(
                 f"{folder} is finished at step {newest:,}; to train on: --config.steps={2 * newest}"
             )
             return DONE
+        if newest is None:
+            check_saved(folder)
         state = begin(job, runner, saved, newest)
         record = Record(folder)
         record.truncate(int(state.step))

@@ -206,3 +206,16 @@ def test_a_finished_run_whose_last_step_is_damaged_is_not_finished(tmp_path, cap
     assert main(words) == 0
     assert "from step 20 to 40" in capfd.readouterr().err
     assert outcome(tmp_path) == whole
+
+
+def test_a_run_whose_checkpoints_were_removed_does_not_lose_its_rows(tmp_path, capsys):
+    words = [*RING, *SMALL, "--config.steps=60", f"--workdir={tmp_path}"]
+    assert main(words) == 0
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    shutil.rmtree(tmp_path / "checkpoints")
+    assert main(words) == 2
+    assert (
+        "metrics.jsonl goes to step 60: put the checkpoints back"
+        in capsys.readouterr().err
+    )
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
