@@ -8,6 +8,7 @@ from typing import Any
 
 from gan_jax.augment import AUGMENTS
 from gan_jax.fields import FIELDS
+from gan_jax.fields.rules import check_field
 from gan_jax.fields.schedule import parse_schedules
 from gan_jax.losses import LOSSES, LossPair
 from gan_jax.models import ATTENTIVE, ENERGY_MODELS
@@ -24,12 +25,6 @@ def _loss(config: Any) -> LossPair:
 
 def _fitting(property_of: Callable[[LossPair], bool]) -> str:
     return ", ".join(name for name, row in LOSSES.items() if property_of(row))
-
-
-def seeds(config: Any) -> Reasons:
-    """A seed is 32 bits."""
-    if config.seed >= 2**32:
-        yield f"seed is {config.seed}; it must be < 2**32"
 
 
 def labels_of_losses(config: Any) -> Reasons:
@@ -57,7 +52,10 @@ def energies(config: Any) -> Reasons:
             f"pictures: loss {_fitting(lambda row: row.energy)}, not {config.loss!r}"
         )
     if energy and (config.objective != "noise_to_image" or config.trick.packing > 1):
-        yield f"model.name {config.model.name!r} judges single pictures and has no other heads"
+        yield (
+            f"model.name {config.model.name!r} judges single pictures and has no other heads: "
+            "objective=noise_to_image and trick.packing=1"
+        )
     if energy and lookup("", CONDITIONS, config.model.condition).disc.project:
         yield f"model.name {config.model.name!r} has no logit for a projection: model.condition=concat"
 
@@ -161,13 +159,19 @@ def schedules(config: Any) -> Reasons:
     """A schedule multiplies a number that is there."""
     numbers = {n for n, field in FIELDS.items() if field.kind in ("number", "switch")}
     table = dict.fromkeys(sorted(numbers - {"model.init_std"}))
-    for name in parse_schedules(config.schedule):
+    for name, entry in parse_schedules(config.schedule).items():
         lookup("number in schedule", table, name, own=False)
         node = config
         for part in name.split("."):
             node = node[part]
         if not node:
             yield f"schedule multiplies {name}, which is 0: give it a value first"
+        for factor in ("first", "last"):
+            reached = float(node) * entry.numbers[factor]
+            try:
+                check_field(name, FIELDS[name]._replace(default=0.0), reached)
+            except UserError as error:
+                yield f"schedule multiplies {name} = {node} by {entry.numbers[factor]}: {error}"
 
 
 def useless(config: Any) -> Reasons:
@@ -183,7 +187,6 @@ def useless(config: Any) -> Reasons:
 
 
 RULES = (
-    seeds,
     labels_of_losses,
     energies,
     choosing_fakes,

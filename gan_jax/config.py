@@ -1,12 +1,9 @@
 """Configs: complete defaults, validation with helpful errors, and the split into structure and numbers."""
 
 import difflib
-import importlib.util
 import inspect
-import math
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +13,13 @@ from gan_jax.augment import AUGMENTS
 from gan_jax.combinations import check_together
 from gan_jax.data import DataSpec, available
 from gan_jax.fields import FIELDS
+from gan_jax.fields.rules import NUMERIC, check_field, check_type, shown
 from gan_jax.fields.schedule import parse_schedules
 from gan_jax.objectives import OBJECTIVES
 from gan_jax.penalties import PENALTIES
 from gan_jax.regularisers import REGULARISERS
+from gan_jax.scripts import executed, guarded
 from gan_jax.types import Hyper, ModelSpec, Pair, Recipe, UserError, lookup
-
-NUMERIC = ("number", "switch")
 
 
 class ConfigError(UserError):
@@ -48,13 +45,17 @@ def base() -> ConfigDict:
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> {"optim.gen.lr": value}."""
+    """Nested mapping -> {"optim.gen.lr": value}. Raises ConfigError for names of several types, which have no order."""
     flat = {}
-    for key, value in config.items():
+    try:
+        items = config.items()
+    except TypeError as error:
+        raise ConfigError(f"config.{prefix}* has names that are no text") from error
+    for key, value in items:
         if isinstance(value, dict | ConfigDict):
             flat.update(flatten(value, f"{prefix}{key}."))
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat
 
 
@@ -87,45 +88,35 @@ def override(config: ConfigDict, name: str, value: Any) -> None:
     config[last] = value
 
 
-def executed(path: str) -> Any:
-    """The module of a config file. Raises ConfigError when it is missing or broken."""
-    if not Path(path).is_file():
-        near = ", ".join(sorted(str(p) for p in Path(path).parent.glob("*.py")))
-        raise ConfigError(f"no config file {path!r}; there are: {near or 'none there'}")
-    module_spec = importlib.util.spec_from_file_location("gan_jax_config", path)
-    module = importlib.util.module_from_spec(module_spec)
-    try:
-        module_spec.loader.exec_module(module)
-    except Exception as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
-    return module
-
-
 def sweep_of(spec: str) -> Any:
     """What get_sweep() of a config file asks for: text, or a list of {field: value}; None without one."""
-    make = getattr(executed(spec.partition(":")[0]), "get_sweep", None)
-    return make() if make else None
+    path = spec.partition(":")[0]
+    make = getattr(executed(path), "get_sweep", None)
+    return guarded(path, make) if make else None
 
 
 def load(spec: str) -> ConfigDict:
     """Read "FILE.py", "FILE.py:smoke" or "FILE.py:ARG" (ARG goes to the file's get_config).
 
-    The file is executed as Python. Raises ConfigError when it is missing, broken or has no get_config.
+    The file is executed as Python. Raises ConfigError when it is missing, broken, has no get_config, or this does not
+    return a ConfigDict with every field, of its type.
     """
     path, _, argument = spec.partition(":")
     words = [word for word in argument.split(",") if word]
     smoke = "smoke" in words
     rest = [word for word in words if word != "smoke"]
-    module = executed(path)
-    if not hasattr(module, "get_config"):
+    make = getattr(executed(path), "get_config", None)
+    if not callable(make):
         raise ConfigError(f"{path} has no function get_config()")
-    make = module.get_config
     if rest and not inspect.signature(make).parameters:
         raise ConfigError(f"{path} takes no argument but smoke; got {','.join(rest)!r}")
-    try:
-        config = make(",".join(rest)) if rest else make()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    config = guarded(path, make, *([",".join(rest)] if rest else []))
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(
+            f"{path}: get_config() returned {shown(config)} ({type(config).__name__}); it must return a ConfigDict: "
+            "change what it needs in gan_jax.config.base(), and return that"
+        )
+    complete(config)
     return shrink(config) if smoke else config
 
 
@@ -157,32 +148,33 @@ def shrink(config: ConfigDict) -> ConfigDict:
 
 
 def check_value(name: str, value: Any) -> None:
-    """Type, finiteness and rule of one field; raises ConfigError."""
-    field = FIELDS[known(name)]
-    kind = type(field.default)
-    fits = type(value) is kind or (kind is float and type(value) is int)
-    if not fits:
-        raise ConfigError(
-            f"{name} is {value!r} ({type(value).__name__}); expected {kind.__name__}"
-        )
-    if kind is float and not math.isfinite(value):
-        raise ConfigError(f"{name} is {value!r}; it must be finite")
+    """Type, size and rule of one field; raises ConfigError."""
     try:
-        field.rule(name, value)
-    except ValueError as error:
+        check_field(name, FIELDS[known(name)], value)
+    except UserError as error:
         raise ConfigError(str(error)) from error
 
 
-def validate(config: Any) -> ConfigDict:
-    """Check every field and combination before any work; returns the config. Raises ConfigError."""
+def complete(config: Any) -> dict[str, Any]:
+    """The config as {field: value}. Raises ConfigError unless it has every field, of its type, and no others."""
     flat = flatten(config)
-    for name, value in flat.items():
-        check_value(name, value)
+    try:
+        for name, value in flat.items():
+            check_type(name, FIELDS[known(name)], value)
+    except UserError as error:
+        raise ConfigError(str(error)) from error
     missing = [name for name in FIELDS if name not in flat]
     if missing:
         raise ConfigError(
             f"config lacks {', '.join(missing)}; start it from gan_jax.config.base()"
         )
+    return flat
+
+
+def validate(config: Any) -> ConfigDict:
+    """Check every field and combination before any work; returns the config. Raises ConfigError."""
+    for name, value in complete(config).items():
+        check_value(name, value)
     try:
         check_together(config)
     except UserError as error:
@@ -261,15 +253,29 @@ def recipe_of(
 def data_spec(config: ConfigDict) -> DataSpec:
     """What data.load needs."""
     data = config.data
-    return DataSpec(data.source, data.stand_in, data.resolution, data.crop, data.split)
+    return DataSpec(
+        data.source,
+        data.stand_in,
+        data.resolution,
+        data.crop,
+        data.split,
+        skip_bad=data.skip_bad,
+    )
 
 
 def changes(old: dict[str, Any], new: ConfigDict) -> list[str]:
-    """Lines "name: old -> new" for the fields that a resumed run may not change."""
+    """Lines "name: old -> new" for the fields that a resumed run may not change.
+
+    A field that the old config does not know yet had its default.
+    """
     before, after = flatten(old), flatten(new)
-    names = [n for n in after if FIELDS[n].kind != "run"]
+    defaults = {name: field.default for name, field in FIELDS.items()}
+    names = [
+        n for n in {**after, **before} if n not in FIELDS or FIELDS[n].kind != "run"
+    ]
+    before, after = {**defaults, **before}, {**defaults, **after}
     return [
-        f"{name}: {before.get(name)!r} -> {after[name]!r}"
+        f"{name}: {before.get(name)!r} -> {after.get(name, 'no such field')!r}"
         for name in names
-        if before.get(name) != after[name]
+        if name not in after or before[name] != after[name]
     ]

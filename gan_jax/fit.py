@@ -1,23 +1,20 @@
 """What this machine can hold and does fastest: the members of one program, and how they share it."""
 
-import sys
 import time
 from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
 
 import jax
-import psutil
 from ml_collections import ConfigDict
 
+from gan_jax.capacity import GIB, free_bytes
 from gan_jax.job import Job
 from gan_jax.population import BACKENDS, Population, devices_for
 from gan_jax.types import UserError
 
-SHARE = 0.8  # of the free memory: evaluation and checkpoints need some too
 TRIAL = 3  # steps that each backend is timed for, at most a chunk,
 ROUNDS, ENOUGH = 10, 1.0  # so often, or for so many seconds: the least counts
-GIB = 2**30
 
 
 class Fit(NamedTuple):
@@ -33,16 +30,6 @@ def candidates(asked: str, members: int) -> list[str]:
         return [asked]
     spread = len(jax.local_devices()) > 1 and members > 1
     return [name for name, row in BACKENDS.items() if row.spread == spread]
-
-
-def free_bytes(devices: int) -> int:
-    """What a program may take on each of the devices. The CPU's devices share the machine's memory."""
-    if jax.default_backend() == "cpu":
-        return int(SHARE * psutil.virtual_memory().available / devices)
-    stats = jax.local_devices()[0].memory_stats()
-    if not stats:  # a device that does not tell: --memory says it
-        return sys.maxsize
-    return int(SHARE * (stats["bytes_limit"] - stats["bytes_in_use"]))
 
 
 def fitting(job: Job, members: list[ConfigDict], asked: str, memory: float) -> Fit:

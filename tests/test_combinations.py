@@ -36,7 +36,6 @@ def checked(changes):
 
 
 REFUSED = [  # (changes, part of the reason, the cure as changes)
-    ({"seed": 2**32}, "seed is 4294967296", {"seed": 2**32 - 1}),
     (
         {"loss": "hinge", "trick.label_smooth": 0.1},
         r"trick.label_smooth needs .*\(saturating, non_saturating, least_squares\)",
@@ -59,7 +58,7 @@ REFUSED = [  # (changes, part of the reason, the cure as changes)
     ),
     (
         {**ENERGY, **INFOGAN},
-        "no other heads",
+        "no other heads: objective=noise_to_image and trick.packing=1",
         {"objective": "noise_to_image", "model.codes": 0},
     ),
     ({**ENERGY, "trick.packing": 2}, "judges single pictures", {"trick.packing": 1}),
@@ -161,6 +160,21 @@ REFUSED = [  # (changes, part of the reason, the cure as changes)
         {"schedule": "penalty.r1=linear:0:1:1:0"},
         "multiplies penalty.r1, which is 0: give it a value",
         {"penalty.r1": 1.0},
+    ),
+    (
+        {"schedule": "optim.gen.b1=linear:0:1:1:2"},
+        "multiplies optim.gen.b1 = 0.5 by 2.0: optim.gen.b1 is 1.0; it must be >= 0 and < 1",
+        {"schedule": "optim.gen.b1=linear:0:1:1:1.9"},
+    ),
+    (
+        {"schedule": "optim.disc.lr=cosine:0:1:1:-1"},
+        "by -1.0: optim.disc.lr is -0.0002; it must be >= 0",
+        {"schedule": "optim.disc.lr=cosine:0:1:1:0"},
+    ),
+    (
+        {"schedule": "ema_decay=exponential:0:1:1e-30:1e30"},
+        "factors above 0 whose ratio float32 can hold",
+        {"schedule": "ema_decay=exponential:0:1:0.1:1"},
     ),
     (
         {"penalty.every": 4, "penalty.lecam": 0.1},

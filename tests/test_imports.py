@@ -8,14 +8,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
-    {"types", "files", "lock", "progress", "version", "manifest", "leaves"},
+    {"types", "files", "lock", "progress", "version", "manifest", "leaves"}
+    | {"scripts", "watch", "meet", "hosts"},
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
     {"auxiliary", "judging", "objectives"},
     {"turns", "step", "chunk", "culprit"},
     {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
     | {"board", "rows"}
     | {"data", "eval", "best", "settings", "plan"},
-    {"job", "sampling", "evaluation", "loop", "train"}
+    {"capacity", "job", "sampling", "evaluation", "loop", "train"}
     | {"population", "halving", "herd", "fit", "group", "cluster", "engines"}
     | {"results", "space", "sweep"},
     {"cli", "verbs", "report", "__init__"},
@@ -31,7 +32,7 @@ ROOMS = {  # outside package -> where in gan_jax it may be imported
     | {"fit", "group"},
     "ray": {"cluster"},
     "optuna": {"space"},
-    "psutil": {"fit", "population"},
+    "psutil": {"capacity", "population"},
     "tensorboardX": {"board"},
     "matplotlib": {"report"},
 }

@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
+from gan_jax.fields.rules import in_float32
 from gan_jax.tricks import SCHEDULES
 from gan_jax.types import UserError, lookup
 
@@ -27,7 +28,8 @@ def parse_schedules(text: str) -> dict[str, Schedule]:
             lookup("schedule kind", SCHEDULES, kind, own=False)
         try:
             begin, end, first, last = (float(number) for number in numbers)
-            good = math.isfinite(begin + end + first + last) and end >= begin >= 0
+            good = math.isfinite(begin + end) and end >= begin >= 0
+            good = good and all(map(in_float32, (begin, end, first, last)))
         except ValueError:
             good = False
         if not (equals and good):
@@ -35,8 +37,12 @@ def parse_schedules(text: str) -> dict[str, Schedule]:
                 f"schedule {entry!r}: expected FIELD=KIND:BEGIN:END:FIRST:LAST, such as "
                 "optim.gen.lr=linear:0:100000:1:0 (steps BEGIN <= END, then two factors)"
             )
-        if kind == "exponential" and not (first > 0 and last > 0):
-            raise UserError(f"schedule {entry!r}: exponential needs factors above 0")
+        if kind == "exponential" and not (
+            first > 0 and last > 0 and in_float32(last / first)
+        ):
+            raise UserError(
+                f"schedule {entry!r}: exponential needs factors above 0 whose ratio float32 can hold"
+            )
         if name in entries:
             raise UserError(f"schedule names {name!r} twice")
         values = {"begin": begin, "end": end, "first": first, "last": last}
