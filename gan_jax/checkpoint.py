@@ -254,7 +254,9 @@ def _processes() -> ocp.options.MultiprocessingOptions:
 
 def _write(folder: Path, step: int, arrays: dict[str, np.ndarray]) -> None:
     options = ocp.CheckpointManagerOptions(
-        enable_async_checkpointing=False, multiprocessing_options=_processes()
+        create=False,  # the folder is there
+        enable_async_checkpointing=False,
+        multiprocessing_options=_processes(),
     )
     with _quiet(), ocp.CheckpointManager(folder, options=options) as manager:
         # Without `force` Orbax declines, silently, a step older than its newest.

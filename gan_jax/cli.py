@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jax.errors import JaxRuntimeError
 
+from gan_jax import hosts
 from gan_jax.checkpoint import CheckpointError
 from gan_jax.config import ConfigError
 from gan_jax.fields import FIELDS
@@ -25,11 +26,12 @@ LESS = {"sample": "--n", "eval": "--n", "report": "the number of --workdir"}
 
 
 class Verb(NamedTuple):
-    """A row of VERBS: what adds its flags, what runs it, its line of help."""
+    """A row of VERBS: what adds its flags, what runs it, its line of help, whether several processes can share it."""
 
     flags: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, list[tuple[str, str]], str], int]
     help: str
+    shared: bool = False
 
 
 def split_overrides(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -52,7 +54,7 @@ def split_overrides(words: Sequence[str]) -> tuple[list[str], list[tuple[str, st
 
 VERBS: dict[str, Verb] = {
     "train": Verb(
-        train.flags, train.run, "train a config, or resume its run (default)"
+        train.flags, train.run, "train a config, or resume its run (default)", True
     ),
     "sample": Verb(sample.flags, sample.run, "pictures of a trained run"),
     "eval": Verb(
@@ -93,14 +95,15 @@ def main(words: Sequence[str]) -> int:
         sys.unraisablehook = unheard
     try:
         try:
-            return answered(words)
+            code = answered(words)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has gone: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left must not complain
-        return UNREAD
+        code = UNREAD
     except KeyboardInterrupt:
-        return STOPPED
+        code = STOPPED
+    return hosts.leave(code)
 
 
 def unheard(what: Any) -> None:
@@ -117,6 +120,8 @@ def answered(words: Sequence[str]) -> int:
         verb = rest.pop(0)
     try:
         row = lookup("verb", VERBS, verb)
+        if not row.shared:
+            hosts.alone(verb)
         rest, overrides = split_overrides(rest)
         args = make_parser(verb).parse_args(rest)
         return row.run(args, overrides, command)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from gan_jax.checkpoint import CheckpointError
 from gan_jax.group import Task, set_up
 from gan_jax.lock import FolderInUse
-from gan_jax.loop import SIGNALS, Stop, stoppable
 from gan_jax.record import RecordError
+from gan_jax.stop import SIGNALS, Stop, stoppable
 from gan_jax.types import UserError
 
 RETRIES = 3  # times that a task is done again whose worker died: more is a group that kills its workers

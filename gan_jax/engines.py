@@ -8,7 +8,7 @@ from typing import Any
 
 from gan_jax.cluster import Need, on_ray
 from gan_jax.group import Task
-from gan_jax.loop import Stop
+from gan_jax.stop import Stop
 
 Results = Iterator[tuple[int, Any]]
 

@@ -16,8 +16,8 @@ from gan_jax.fit import Fit, fastest, fitting
 from gan_jax.herd import Herd, How
 from gan_jax.job import assemble, repeatable
 from gan_jax.lock import locked
-from gan_jax.loop import Stop
 from gan_jax.plan import Group, backend_of, group_folder
+from gan_jax.stop import Stop
 from gan_jax.train import say
 
 

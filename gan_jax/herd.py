@@ -19,7 +19,7 @@ from gan_jax.evaluation import Evaluator
 from gan_jax.files import write_atomic
 from gan_jax.halving import rungs, survivors
 from gan_jax.job import Job
-from gan_jax.loop import CADENCES, CHUNK_SECONDS, GRID, POINTS, Stop, drawing
+from gan_jax.loop import GRID, POINTS, drawing
 from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
@@ -27,7 +27,9 @@ from gan_jax.record import Record
 from gan_jax.rows import check_saved, read_object
 from gan_jax.sampling import POINTER, Fed, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
+from gan_jax.stop import Stop
 from gan_jax.train import data_facts, machine_facts
+from gan_jax.training import CADENCES, CHUNK_SECONDS
 
 
 class How(NamedTuple):

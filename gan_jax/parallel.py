@@ -4,6 +4,9 @@
 global draw, so any number of devices runs the same mathematics on the same data.
 `pmap`: what published multi-GPU code did: each device normalises by its own share of the batch and draws its
 own noise; gradients and running statistics are averaged. The state is one copy either way.
+
+Over several processes (see hosts) only `jit` runs: the mesh spans the devices of all of them, each process gathers
+the rows of its own devices, and the state is on every device of each.
 """
 
 from collections.abc import Callable
@@ -61,6 +64,45 @@ def numbers(indices: np.ndarray, capacity: int) -> np.ndarray:
     )
 
 
+def placed(tree: Any, sharding: NamedSharding) -> Any:
+    """Arrays that all processes have, on devices that may be those of several; typed keys stay typed."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def put(x: Any) -> Any:
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            impl = jax.random.key_impl(x)
+            return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=impl)
+        return jax.make_array_from_callback(
+            x.shape, sharding, np.asarray(x).__getitem__
+        )
+
+    return jax.tree.map(put, tree)
+
+
+def spread(
+    table: Batch, indices: np.ndarray, capacity: int, sharding: NamedSharding
+) -> Batch:
+    """`pictures` on the devices, gathered for each one's rows: faster than to gather all and to split them."""
+
+    def put(x: Any) -> Any:
+        shape = (capacity, *indices.shape[1:], *x.shape[1:])
+
+        def part(where: tuple[slice, ...]) -> np.ndarray:
+            return padded(x[indices[:, *where[1:3]]], capacity)
+
+        return jax.make_array_from_callback(shape, sharding, part)
+
+    return jax.tree.map(put, table)
+
+
+def near(tree: Any) -> Any:
+    """Replicated arrays as this process's own, for programs that the others do not run; no copy is made."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
 def jit_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
     """One program over a mesh of all devices. `keep`: the whole set lives on the devices."""
     devices = jax.devices()
@@ -69,27 +111,29 @@ def jit_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
     copied = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(None, None, AXIS))
     step = make_step(recipe, nets)
-    place = partial(jax.device_put, device=copied)
+    place = partial(placed, sharding=copied)
     if keep:
         whole = place(table)
         chunk = make_chunk(step, resident)
         shardings = (copied, (copied, split), copied)
 
         def feed(indices: np.ndarray, capacity: int) -> Any:
-            return whole, jax.device_put(numbers(indices, capacity), split)
+            return whole, placed(numbers(indices, capacity), split)
     else:
         chunk = make_chunk(step, streamed)
         shardings = (copied, split, copied)
 
         def feed(indices: np.ndarray, capacity: int) -> Any:
-            return jax.device_put(pictures(table, indices, capacity), split)
+            return spread(table, indices, capacity, split)
 
     run = jax.jit(chunk, in_shardings=shardings, out_shardings=copied, donate_argnums=0)
     return Runner(run, place, feed)
 
 
 def pmap_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
-    """One program a device, gradients averaged between them."""
+    """One program a device, gradients averaged between them. Raises UserError over several processes."""
+    if jax.process_count() > 1:
+        raise UserError("parallel=pmap runs in one process: set --config.parallel=jit")
     count = jax.device_count()
     check_batch(recipe.batch_size, count)
     step = make_step(recipe, nets, AXIS)

@@ -26,7 +26,6 @@ from gan_jax.evaluation import check_evaluation
 from gan_jax.group import Task, measure, train_group
 from gan_jax.herd import How
 from gan_jax.job import assemble
-from gan_jax.loop import Stop
 from gan_jax.plan import (
     Group,
     Plan,
@@ -39,6 +38,7 @@ from gan_jax.plan import (
 from gan_jax.results import Results
 from gan_jax.settings import Setting, written
 from gan_jax.space import Space, Told, proposals
+from gan_jax.stop import Stop
 
 
 class Options(NamedTuple):

@@ -1,5 +1,6 @@
 """Train a run, or go on with it: the same call does both."""
 
+import json
 import sys
 from contextlib import suppress
 from functools import partial
@@ -11,18 +12,21 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as configs
+from gan_jax import hosts
 from gan_jax.checkpoint import CheckpointError, Checkpoints
 from gan_jax.config import ConfigError
 from gan_jax.data import Dataset
 from gan_jax.evaluation import Evaluator
 from gan_jax.job import Job, assemble, make_runner, repeatable, shape_of_state
 from gan_jax.lock import locked
-from gan_jax.loop import Loop, stoppable
+from gan_jax.loop import Loop
 from gan_jax.parallel import Runner
 from gan_jax.record import Record, read_config, versions
 from gan_jax.rows import check_saved
 from gan_jax.sampling import POINTER
 from gan_jax.step import init
+from gan_jax.stop import stoppable
+from gan_jax.training import Training
 from gan_jax.types import TrainState
 
 DONE, DIVERGED, INTERRUPTED = 0, 3, 75
@@ -58,11 +62,17 @@ def check_same_run(workdir: Path, job: Job) -> None:
 
 
 def begin(
-    job: Job, runner: Runner, saved: Checkpoints, newest: int | None
+    job: Job, runner: Runner, saved: Checkpoints | None, newest: int | None
 ) -> TrainState:
-    """The state to start from, on the devices: that of the verified step `newest`, else the first one."""
+    """The state to start from, on the devices: that of the verified step `newest`, else the first one.
+
+    saved: None where another process has the checkpoints.
+    """
     if newest is not None:
-        return runner.place(saved.load(newest, shape_of_state(job)))
+        shapes = shape_of_state(job)
+        return runner.place(
+            hosts.share(saved.load(newest, shapes) if saved else shapes)
+        )
     start = jax.jit(partial(init, job.recipe, job.nets, job.hyper))
     return runner.place(start(np.uint32(job.config.seed)))
 
@@ -71,9 +81,12 @@ def describe(job: Job, step: int) -> str:
     """One line on what is about to run."""
     config, data = job.config, job.dataset
     shape = "x".join(map(str, data.images.shape[1:]))
-    devices = jax.devices()
+    devices, count = jax.devices(), hosts.count()
+    where = f"{len(devices)} {devices[0].platform} device(s)" + (
+        f" of {count} processes" if count > 1 else ""
+    )
     what = f"{config.model.name}, loss {config.loss}, {data.name} ({len(data.images):,} of {shape})"
-    return f"{what}, {len(devices)} {devices[0].platform} device(s), from step {step:,} to {config.steps:,}"
+    return f"{what}, {where}, from step {step:,} to {config.steps:,}"
 
 
 def machine_facts() -> dict[str, Any]:
@@ -126,15 +139,19 @@ def train(
     damaged, where otherwise the newest good one is taken. Raises UserError, FolderInUse or
     CheckpointError for what the user has to mend; nothing is written before those are checked.
     """
-    folder = Path(workdir)
     repeatable(config)
     job = assemble(config)
+    what = json.dumps(config.to_dict(), sort_keys=True) + job.dataset.digest
+    hosts.same(what, "the config or the data")
     runner = make_runner(job)
+    if not hosts.leads():
+        return follow(job, runner)
     evaluator = Evaluator(config, job.dataset) if config.eval.every else None
+    folder = Path(workdir)
     with locked(folder):
         check_same_run(folder, job)
         saved = Checkpoints(folder / "checkpoints")
-        newest = saved.find(strict)
+        newest = agreed(saved.find(strict))
         if newest is not None and newest >= config.steps:
             say(
                 f"{folder} is finished at step {newest:,}; to train on: --config.steps={2 * newest}"
@@ -143,20 +160,40 @@ def train(
         if newest is None:
             check_saved(folder)
         state = begin(job, runner, saved, newest)
+        step = newest or 0
         record = Record(folder)
-        record.truncate(int(state.step))
-        record.check_tail(int(state.step))
+        record.truncate(step)
+        record.check_tail(step)
         if newest is not None:
             say_what_changed(folder)
         facts = data_facts(job.dataset), machine_facts()
         record.write_config(config.to_dict(), command, *facts)
-        say(describe(job, int(state.step)))
+        say(describe(job, step))
         return run(Loop(job, runner, state, record, saved, evaluator), command)
+
+
+def agreed(newest: int | None) -> int | None:
+    """The step from which the first process goes on, on all of them."""
+    step = int(hosts.agree([-1 if newest is None else newest])[0, 0])
+    return None if step < 0 else step
+
+
+def follow(job: Job, runner: Runner) -> int:
+    """What a process does beside the one that writes: the same chunks. Returns the same exit code."""
+    newest = agreed(None)
+    if newest is not None and newest >= job.config.steps:
+        return DONE
+    training = Training(job, runner, begin(job, runner, None, newest))
+    with stoppable() as stop, hosts.watched():
+        training.run(stop)
+    if training.halted:
+        return DIVERGED
+    return INTERRUPTED if training.stopped else DONE
 
 
 def run(loop: Loop, command: str) -> int:
     """Run the loop to its end, save, and say what happened."""
-    with stoppable() as stop:
+    with stoppable() as stop, hosts.watched(loop.saved.wait):
         if loop.step == 0 and loop.job.config.sample_every:
             loop.picture()
         try:

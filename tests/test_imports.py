@@ -9,14 +9,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
     {"types", "files", "lock", "progress", "version", "manifest", "leaves"}
-    | {"scripts", "watch", "meet", "hosts"},
+    | {"scripts", "stop", "watch", "meet", "hosts"},
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
     {"auxiliary", "judging", "objectives"},
     {"turns", "step", "chunk", "culprit"},
     {"parallel", "fields", "combinations", "config", "checkpoint", "images", "record"}
     | {"board", "rows"}
     | {"data", "eval", "best", "settings", "plan"},
-    {"capacity", "job", "sampling", "evaluation", "loop", "train"}
+    {"capacity", "job", "sampling", "evaluation", "loop", "train", "training"}
     | {"population", "halving", "herd", "fit", "group", "cluster", "engines"}
     | {"results", "space", "sweep"},
     {"cli", "verbs", "report", "__init__"},

@@ -17,9 +17,9 @@ from gan_jax import config
 from gan_jax.cli import main
 from gan_jax.job import assemble, shape_of_state
 from gan_jax.lock import locked
-from gan_jax.loop import stoppable
 from gan_jax.record import columns
 from gan_jax.step import make_step
+from gan_jax.stop import stoppable
 from gan_jax.types import Batch
 from tests.recipes import bits, saved_state
 

@@ -15,10 +15,10 @@ from gan_jax.engines import ENGINES
 from gan_jax.group import set_up
 from gan_jax.herd import How
 from gan_jax.lock import locked
-from gan_jax.loop import stoppable
 from gan_jax.population import BACKENDS
 from gan_jax.settings import settings_of
 from gan_jax.space import space_of
+from gan_jax.stop import stoppable
 from gan_jax.sweep import Options, Sweep
 from gan_jax.train import DONE, INTERRUPTED, say
 from gan_jax.verbs.train import resume_flag

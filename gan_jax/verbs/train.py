@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from gan_jax import config as configs
+from gan_jax import hosts
+from gan_jax.job import repeatable
 from gan_jax.train import train
 
 
@@ -19,6 +21,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--workdir", help="the run's folder (default runs/<config name>)"
     )
     resume_flag(parser)
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes, which JAX finds by itself (Slurm, Open MPI, TPU pods); elsewhere set "
+        "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID",
+    )
 
 
 def resume_flag(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +45,8 @@ def run(
 ) -> int:
     """Train, or resume."""
     config = configs.loaded(args.config, overrides)
+    repeatable(config)  # before JAX has any device
+    hosts.join(args.distributed)
     name = Path(args.config.partition(":")[0]).stem
     workdir = args.workdir or Path("runs") / name
     return train(config, workdir, command, args.resume == "strict")
