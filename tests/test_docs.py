@@ -64,3 +64,12 @@ def test_every_metric_and_its_features_are_explained():
 
 def test_every_backend_is_explained():
     assert set(BACKENDS) - quoted("docs/sweeps.md") == set()
+
+
+def test_every_promise_has_its_tests():
+    page = (ROOT / "docs/reliability.md").read_text()
+    promises = re.findall(r"^\| \d \| .*$", page, re.MULTILINE)
+    assert len(promises) == 9
+    assert all("](../tests/" in line for line in promises)
+    links = re.findall(r"\]\((\.\./[^)#]+)\)", page)
+    assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []

@@ -219,3 +219,45 @@ def test_a_run_whose_checkpoints_were_removed_does_not_lose_its_rows(tmp_path, c
         in capsys.readouterr().err
     )
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "word, said",
+    [
+        ("seed=3", "seed: 0 -> 3"),
+        ("model.width=9", "model.width: 8 -> 9"),
+        ("optim.gen.name=sgd", "optim.gen.name: 'adam' -> 'sgd'"),
+        ("data.source=grid", "data.source: 'ring' -> 'grid'"),
+        ("loss=hinge", "loss: 'non_saturating' -> 'hinge'"),
+    ],
+)
+def test_what_may_not_change_on_resume_is_shown(word, said, begun, capsys):
+    before = (begun / "metrics.jsonl").read_bytes()
+    words = [*RING, *SMALL, "--config.steps=30", f"--workdir={begun}"]
+    assert main([*words, f"--config.{word}"]) == 2
+    text = capsys.readouterr().err
+    assert said in text and "go on with the old values" in text
+    assert (begun / "metrics.jsonl").read_bytes() == before
+
+
+def test_an_older_config_lacks_new_fields_and_may_have_lost_ones(begun, capsys):
+    """A field that it does not know had its default; one that is gone is shown."""
+    path = begun / "config.json"
+    said = json.loads(path.read_text())
+    del said["config"]["data"]["skip_bad"], said["config"]["deterministic"]
+    path.write_text(json.dumps(said))
+    words = [*RING, *SMALL, f"--workdir={begun}"]
+    assert main([*words, "--config.steps=30"]) == 0
+    said = json.loads(path.read_text())
+    said["config"]["trick"]["forgotten"] = 1.0
+    path.write_text(json.dumps(said))
+    assert main([*words, "--config.steps=40"]) == 2
+    assert "trick.forgotten: 1.0 -> 'no such field'" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A run of 20 steps."""
+    folder = tmp_path_factory.mktemp("begun")
+    assert main([*RING, *SMALL, "--config.steps=20", f"--workdir={folder}"]) == 0
+    return folder
