@@ -258,9 +258,16 @@ def _write(folder: Path, step: int, arrays: dict[str, np.ndarray]) -> None:
         enable_async_checkpointing=False,
         multiprocessing_options=_processes(),
     )
-    with _quiet(), ocp.CheckpointManager(folder, options=options) as manager:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
+        # weights hardly compress, and trying takes a core from training for a second
+        handler = ocp.PyTreeCheckpointHandler(
+            use_compression=False, multiprocessing_options=_processes()
+        )
+        manager = ocp.CheckpointManager(folder, options=options, item_handlers=handler)
+        stack.enter_context(manager)
         # Without `force` Orbax declines, silently, a step older than its newest.
-        if not manager.save(step, args=ocp.args.StandardSave(arrays), force=True):
+        if not manager.save(step, args=ocp.args.PyTreeSave(arrays), force=True):
             raise OSError("Orbax declined to save it")
 
 
