@@ -18,7 +18,7 @@ from gan_jax.checkpoint import Checkpoints
 from gan_jax.evaluation import Evaluator
 from gan_jax.files import write_atomic
 from gan_jax.halving import rungs, survivors
-from gan_jax.job import Job
+from gan_jax.job import Job, why_halted
 from gan_jax.loop import GRID, POINTS, drawing
 from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
@@ -273,8 +273,11 @@ class Herd:
         states = self.everyone()
         halted, steps = np.asarray(states.halted), np.asarray(states.step)
         for index, record in enumerate(self.records):
-            said = int(steps[index]) if halted[index] else None
-            self.point(index, {"halted_at": said})
+            said = {"halted_at": int(steps[index]) if halted[index] else None}
+            if halted[index]:
+                seed = self.group[index].config.seed
+                said["first_bad"] = why_halted(self.job, seed, member(states, index))
+            self.point(index, said)
             record.close()
         self.board.close()
 

@@ -12,6 +12,7 @@ from gan_jax import config as configs
 from gan_jax import data, models
 from gan_jax.capacity import check_capacity, nbytes
 from gan_jax.combinations import check_data
+from gan_jax.culprit import first_bad
 from gan_jax.parallel import PARALLEL, Runner
 from gan_jax.step import init
 from gan_jax.types import Batch, Hyper, Pair, Recipe, TrainState
@@ -58,6 +59,23 @@ def shape_of_state(job: Job) -> TrainState:
     """The state's structure, shapes and dtypes, without computing it."""
     start = partial(init, job.recipe, job.nets, job.hyper)
     return jax.eval_shape(start, np.uint32(job.config.seed))
+
+
+def rows_of(job: Job, seed: int, step: int, n: int) -> np.ndarray:
+    """The examples of n steps from `step` on: int32 [n, n_disc, B]."""
+    shape = job.recipe.n_disc, job.recipe.batch_size, len(job.dataset.images)
+    return data.indices(seed, step, n, *shape)
+
+
+def why_halted(job: Job, seed: int, state: TrainState) -> str:
+    """The first array that was not finite in the step after `state`, the last good one; "" where that is not found."""
+    (rows,) = rows_of(job, seed, int(state.step), 1)
+    table = Batch(job.dataset.images, job.dataset.labels)
+    batch = jax.tree.map(lambda x: x[rows], table)
+    try:
+        return first_bad(job.recipe, job.nets, state, batch)
+    except jax.errors.JaxRuntimeError:  # one device may lack the memory
+        return ""
 
 
 def fits_device(nbytes: int) -> bool:

@@ -1,7 +1,6 @@
 """The running loop of the process that writes: rows, pictures, evaluations, checkpoints."""
 
 import time
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -12,16 +11,15 @@ import numpy as np
 from gan_jax import images
 from gan_jax.best import best_of
 from gan_jax.checkpoint import Checkpoints
-from gan_jax.culprit import first_bad
 from gan_jax.evaluation import Evaluator
-from gan_jax.job import Job
+from gan_jax.job import Job, why_halted
 from gan_jax.parallel import Runner, near
 from gan_jax.progress import Progress
 from gan_jax.record import Record
 from gan_jax.sampling import Fed, finished, make_sampler, showcase
 from gan_jax.step import FIXED_NOISE
 from gan_jax.training import Training
-from gan_jax.types import Batch, TrainState
+from gan_jax.types import TrainState
 
 GRID = 64  # pictures of the fixed-noise grid
 POINTS = 2000  # points of the same for toy data
@@ -129,11 +127,7 @@ class Loop(Training):
         """Name what was not finite in the step that halted the state, the first array foremost."""
         values = jax.device_get(self.metrics)
         bad = [name for name, x in values.items() if not np.all(np.isfinite(x))]
-        table = Batch(self.job.dataset.images, self.job.dataset.labels)
-        batch = jax.tree.map(lambda x: x[self.rows(1)[0]], table)
-        first = ""
-        with suppress(jax.errors.JaxRuntimeError):  # one device may lack the memory
-            first = first_bad(self.job.recipe, self.job.nets, near(self.state), batch)
+        first = why_halted(self.job, self.job.config.seed, near(self.state))
         return first or f"not finite: {', '.join(bad) or 'a parameter'}"
 
     def finish(self) -> None:

@@ -115,7 +115,7 @@ class Sweep:
         self.plan.write()
         tasks, finished = [], 0
         for task in self.tasks(self.plan.groups):
-            if newest(self.workdir, task.number) < task.group[0].config.steps:
+            if newest(task) < task.group[0].config.steps:
                 tasks.append(task)
             else:
                 self.results.keep(task.group)
@@ -183,6 +183,7 @@ class Sweep:
         return "\n".join(lines)
 
 
-def newest(workdir: Path, number: int) -> int:
-    """The last step that a group has saved, 0 before."""
-    return Checkpoints(group_folder(workdir, number) / "checkpoints").latest() or 0
+def newest(task: Task) -> int:
+    """The last step that a group has saved and that verifies, 0 before. Raises CheckpointError as Checkpoints.find."""
+    folder = group_folder(task.workdir, task.number)
+    return Checkpoints(folder / "checkpoints").find(task.how.strict) or 0

@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from gan_jax import data, hosts
+from gan_jax import hosts
 from gan_jax.config import flatten
-from gan_jax.job import Job
+from gan_jax.job import Job, rows_of
 from gan_jax.parallel import Runner
 from gan_jax.stop import Stop
 from gan_jax.types import TrainState
@@ -58,7 +58,8 @@ class Training:
         """Send the next chunk, of at most so many steps, to the device; wait for all but the newest one in flight."""
         config, begin = self.job.config, time.perf_counter()
         n = min(most, self.next_stop(), config.scan_steps)
-        feed = self.runner.feed(self.rows(n), config.scan_steps)
+        rows = rows_of(self.job, config.seed, self.step, n)
+        feed = self.runner.feed(rows, config.scan_steps)
         self.state, self.metrics = self.runner.chunk(self.state, feed, np.int32(n))
         self.step += n
         # a copy, as the state itself is given to the next chunk
@@ -69,12 +70,6 @@ class Training:
             self.chunk = min(2 * most, config.scan_steps)
         elif took > 2 * CHUNK_SECONDS:
             self.chunk = max(1, most // 2)
-
-    def rows(self, n: int) -> np.ndarray:
-        """The examples of the next n steps: int32 [n, n_disc, B]."""
-        seed, recipe = self.job.config.seed, self.job.recipe
-        shape = recipe.n_disc, recipe.batch_size, len(self.job.dataset.images)
-        return data.indices(seed, self.step, n, *shape)
 
     def land(self, depth: int) -> None:
         """Wait until at most `depth` chunks are in flight; show those that landed."""

@@ -22,6 +22,11 @@ PICTURES = [
     "--config.sample_every=20",
     "--config.checkpoint_every=4",
     "--config.eval.every=0",
+    # state beside the networks: the probability of augmentations, running means of D's answers
+    "--config.augment.translation=true",
+    "--config.augment.target=0.6",
+    "--config.augment.kimg=0.1",
+    "--config.penalty.lecam=0.1",
 ]
 STRIKES = {  # the functions in whose midst a run is stopped, with how often each is called at least
     "gan_jax.loop:Loop.dispatch": 40,

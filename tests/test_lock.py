@@ -202,7 +202,14 @@ def test_a_lock_that_cannot_be_made_names_its_path(kind, tmp_path):
 
 
 def test_a_forked_child_that_outlives_the_run_holds_nothing(tmp_path):
-    fork = "child = os.fork()\n    if not child: sys.stdin.read(); os._exit(0)"
+    # "held" is said once the child runs
+    fork = """
+    ends = os.pipe()
+    if not os.fork():
+        os.write(ends[1], b"x")
+        sys.stdin.read()
+        os._exit(0)
+    os.read(ends[0], 1)"""
     owner = holder(tmp_path, fork)
     os.kill(owner.pid, signal.SIGKILL)
     owner.wait(timeout=60)

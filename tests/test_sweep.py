@@ -19,6 +19,7 @@ from gan_jax.plan import Member
 from gan_jax.record import columns
 from gan_jax.results import Results, result
 from tests.recipes import bits
+from tests.test_checkpoint import damage, data_file
 from tests.test_train import CLOCK, ROOT, finish
 
 OPTIMISED = True  # this is about equal bits of different programs
@@ -136,6 +137,23 @@ def test_a_finished_sweep_is_not_touched(whole):
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
 
+def test_a_damaged_group_is_said_and_trained_again_or_refused(whole, tmp_path):
+    """Its last step is damaged, so it is not finished."""
+    shutil.copytree(whole, tmp_path / "s")
+    saved = Checkpoints(tmp_path / "s" / "groups" / "0" / "checkpoints")
+    damage(data_file(saved, 60), "flipped")
+    words = ("sweep", *RING, SWEEP, "--backend=map")
+    code, text = finish(tmp_path / "s", *words, "--resume=strict")
+    assert code == 2 and "error: --resume=strict: step 60 is damaged" in text
+    code, text = finish(tmp_path / "s", *words)
+    assert code == 0 and "WARNING: using step" in text
+    assert everything(tmp_path / "s") == everything(whole)
+
+
+def pointer_of(workdir, name):
+    return json.loads((workdir / "members" / name / "member.json").read_text())
+
+
 def test_a_dead_member_is_frozen_and_the_others_go_on(whole, tmp_path):
     text = SWEEP.replace("1e-4,1e-2", "1e-4,1e30")
     assert finish(tmp_path, "sweep", *RING, text, "--backend=map")[0] == 0
@@ -145,6 +163,8 @@ def test_a_dead_member_is_frozen_and_the_others_go_on(whole, tmp_path):
     assert int(table[2]["step"]) < 60
     for name in ("0000", "0001"):
         assert left(tmp_path / "members" / name) == left(whole / "members" / name)
+        assert "first_bad" not in pointer_of(tmp_path, name)
+    assert " is " in pointer_of(tmp_path, "0002")["first_bad"]
     dead = gan_jax.load(tmp_path / "members" / "0002")
     assert np.isfinite(dead.sample(10)).all() and dead.step == int(table[2]["step"])
 
