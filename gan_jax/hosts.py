@@ -157,20 +157,18 @@ def watched(
 
 
 def leave(code: int) -> int:
-    """End together with the others; call it last. Returns `code` when all of them are at their end.
+    """End together with the others; call it last. Returns `code` where there is one process, and never otherwise.
 
     An orderly code (0, 3, 75) waits for the others. With another one this process ends here and now, and after
     some seconds those that have not ended by themselves do so with that code.
     """
-    global _watch
     if _watch is None:
         return code
-    if _watch.leave(code):
-        _watch = None
-        return code
+    _watch.leave(code)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # JAX's own goodbye would wait for the others, and abort
+    # JAX's own goodbye would abort the process whose connections end first, its own or the coordinator's
+    os._exit(code)
 
 
 def _left_behind() -> None:

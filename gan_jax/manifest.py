@@ -54,7 +54,9 @@ def problems(place: Path, read: bool) -> list[str]:
 
 
 def write_ledger(folder: Path, steps: list[int]) -> None:
-    """Write which steps of a folder are complete."""
+    """Write which steps of a folder are complete; what a kill left of an earlier attempt goes."""
+    for left in folder.glob(f".{LEDGER}.*.tmp"):
+        left.unlink()
     _write(folder / LEDGER, {"complete": steps})
 
 

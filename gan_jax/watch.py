@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import jax
@@ -97,12 +97,20 @@ class Watch:
             self.news.wait_for(lambda: turn in self.agreed)
             return self.agreed.pop(turn)
 
-    def leave(self, code: int) -> bool:
-        """Say that this process ends with `code`; True when all have said so, False after an error of this one."""
+    def leave(self, code: int) -> None:
+        """Say that this process ends with `code`; of an orderly one, wait until all have said so."""
         if self.rank == 0:
             self._on_bye(0, code)
         self._tell(bye=code)
-        return code in ORDERLY and self.ended.wait()
+        if code not in ORDERLY:
+            return
+        self.ended.wait()
+        # the first process goes last: its end must not overtake, at the others, the news that all have ended
+        for line in self.lines.values() if self.rank == 0 else ():
+            with suppress(OSError):
+                line.socket.settimeout(_GRACE)
+                while line.socket.recv(_LONGEST):
+                    pass
 
     @contextmanager
     def watched(self, last_words: Callable[[], Any] | None) -> Iterator[None]:
