@@ -29,7 +29,6 @@ _NAMES = ADDRESS, COUNT, RANK = (
 )
 _EXAMPLE = f"{ADDRESS}=HOST:PORT {COUNT}=2 {RANK}=0 python launch.py ..."
 _TIMEOUT = 60  # seconds that all have to come together
-_SHUTDOWN = 30  # seconds that JAX's own goodbye may take
 _PIECE = 1 << 24  # bytes shared at once
 _watch: Watch | None = None
 
@@ -225,7 +224,6 @@ def _start_jax(place: Place, limit: float | int) -> None:
         *place,
         initialization_timeout=_TIMEOUT,
         heartbeat_timeout_seconds=int(2 * limit) + 100,
-        shutdown_timeout_seconds=_SHUTDOWN,
     )
 
 

@@ -46,7 +46,7 @@ def assemble(config: ConfigDict) -> Job:
 
 
 def repeatable(config: ConfigDict) -> None:
-    """Ask XLA for the same bytes in every run on a GPU, if the config does; a CPU and a TPU give them anyway.
+    """Ask XLA for the same bytes in every run on a GPU, if the config does; a CPU gives them anyway.
 
     XLA reads its flags once, when the first array is made: too late in a process that has made one.
     """

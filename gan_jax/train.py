@@ -101,14 +101,12 @@ def say_what_changed(workdir: Path) -> None:
     """Say which versions and devices are not those that the run in the folder was trained with."""
     if not (workdir / "config.json").is_file():
         return
-    old, now = read_config(workdir), {**versions(), **machine_facts()}
-    before = {**old["versions"], **old.get("machine", {})}
+    old, machine = read_config(workdir), machine_facts()
+    before = {**old.get("versions", {}), **old.get("machine", {})}
     changed = [
-        f"{before[name]} -> {now[name]}"
-        if name in machine_facts()
-        else f"{name} {before[name]} -> {now[name]}"
-        for name in now
-        if name in before and before[name] != now[name]
+        f"{'' if name in machine else name + ' '}{before[name]} -> {value}"
+        for name, value in {**versions(), **machine}.items()
+        if before.get(name, value) != value
     ]
     if changed:
         say(
