@@ -198,14 +198,20 @@ def hyper_of(config: ConfigDict) -> Hyper:
     return {**numbers, "schedule": schedules}
 
 
-def spec_of(config: ConfigDict, shape: tuple[int, ...], classes: int) -> ModelSpec:
-    """The structure of both networks for examples of `shape` with `classes` labels (0: none)."""
+def spec_of(
+    config: ConfigDict,
+    shape: tuple[int, ...],
+    classes: int,
+    source_shape: tuple[int, ...] = (),
+) -> ModelSpec:
+    """The structure of both networks for examples of `shape` with `classes` labels (0: none); see `recipe_of`."""
     model = config.model
     codes = (model.codes, model.code_classes, model.codes_continuous)
     same = set(ModelSpec.__dataclass_fields__) & set(model)
     spec = ModelSpec(
         **{name: model[name] for name in same - {"dropout", "latent_dim", "codes"}},
         image_shape=shape,
+        source_shape=source_shape,
         latent_dim=model.latent_dim + codes[0] * codes[1] + codes[2],
         codes=codes,
         classes=classes,
@@ -218,14 +224,20 @@ def spec_of(config: ConfigDict, shape: tuple[int, ...], classes: int) -> ModelSp
 
 
 def recipe_of(
-    config: ConfigDict, image_shape: tuple[int, ...], classes: int = 0
+    config: ConfigDict,
+    image_shape: tuple[int, ...],
+    classes: int = 0,
+    source_shape: tuple[int, ...] = (),
 ) -> Recipe:
-    """The static part of a validated config for examples of `image_shape` ([H, W, C] or [D])."""
+    """The static part of a validated config for examples of `image_shape` ([H, W, C] or [D]).
+
+    source_shape: of the pictures that G turns into such examples; () where it is given latents.
+    """
     trick, optim, penalty = config.trick, config.optim, config.penalty
     switches = [n for n in trick if FIELDS[f"trick.{n}"].kind == "switch"]
     schedules = parse_schedules(config.schedule)
     return Recipe(
-        model=spec_of(config, image_shape, classes),
+        model=spec_of(config, image_shape, classes, source_shape),
         objective=config.objective,
         loss=config.loss,
         optim=Pair(optim.gen.name, optim.disc.name),

@@ -98,6 +98,7 @@ class ModelSpec:
 
     name: str
     image_shape: tuple[int, ...]  # (H, W, C), or (D,) for points
+    source_shape: tuple[int, ...] = ()  # of the picture that G is given; (): latents
     latent_dim: int = 100  # of all that G is fed: noise, then codes
     latent_dist: str = "normal"
     codes: tuple[int, int, int] = (
@@ -132,6 +133,8 @@ class Recipe:
     model: ModelSpec
     objective: str = "noise_to_image"
     loss: str = "non_saturating"
+    game: str = "alternating"  # how the players move
+    unroll: int = 0  # D updates that G looks ahead (game "unrolled")
     optim: Pair = Pair("adam", "adam")
     clip: Pair = Pair(False, False)  # whether gradients are cut at a norm
     penalties: tuple[str, ...] = ()
@@ -150,6 +153,7 @@ class Recipe:
     packing: int = 1  # samples that D judges as one
     flip: bool = False
     share_noise: bool = True
+    same_noise: bool = False  # every G update sees D's last noise
     disc_split: bool = False
     joint_batch: bool = False  # D judges real and fake in one pass
     role_swap: bool = False  # D learns to say fake

@@ -41,6 +41,9 @@ class Dataset(NamedTuple):
     there are no labels. digest: sha256 of shape, bytes and labels (see `hasher`), the same on each machine
     that has the same examples. skipped: "name: reason" of each picture that was left out (`DataSpec.skip_bad`),
     made of printable characters.
+
+    sources: uint8 [N, h, w, c], what an image-to-image task turns into `images`: the input of the same example
+    (paired), or any picture of the other domain (not paired). None where there is no such task.
     """
 
     images: np.ndarray
@@ -49,6 +52,13 @@ class Dataset(NamedTuple):
     name: str
     digest: str
     skipped: tuple[str, ...] = ()
+    sources: np.ndarray | None = None
+    paired: bool = False
+
+    @property
+    def source_shape(self) -> tuple[int, ...]:
+        """(h, w, c) of the sources, () where there are none."""
+        return () if self.sources is None else self.sources.shape[1:]
 
 
 def hasher(shape: tuple[int, ...], dtype: Any) -> Any:
