@@ -1,14 +1,17 @@
 """What a machine can hold: refuses, before any work, a run that must run out of memory."""
 
 import sys
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 import psutil
 
-from gan_jax.types import Hyper, Pair, Recipe, TrainState, UserError
+from gan_jax.judging import Context
+from gan_jax.objectives import OBJECTIVES
+from gan_jax.turns import bind, both
+from gan_jax.types import Batch, Pair, Recipe, TrainState, UserError, lookup
 
 SHARE = 0.8  # of the free memory: evaluation and checkpoints need some too
 GIB = 2**30
@@ -48,34 +51,53 @@ def products(jaxpr: Any) -> int:
     return total
 
 
-def forward_bytes(recipe: Recipe, nets: Pair, hyper: Hyper, state: TrainState) -> int:
-    """What one forward pass of each network leaves for its gradient, over the whole batch; at least this is needed."""
+def forward_bytes(recipe: Recipe, nets: Pair, state: TrainState) -> int:
+    """What the passes of a batch leave for a gradient: those of G, and one of D; at least this is needed.
+
+    state: its shapes. Counted in the objective's own `generate` and `disc_loss`, of which nothing is computed; without
+    penalties, regularisers and augmentation, whose passes XLA may share with these. D judges real and fake examples
+    with each of its networks, passes that need not be kept together.
+    """
+    bare = replace(recipe, penalties=(), regularisers=(), augment=(), adaptive=False)
+    row = lookup("objective", OBJECTIVES, recipe.objective)
+    objective, passes = bind(bare, nets), 2 * max(1, len(row.networks))
+
+    def generate(state: TrainState, batch: Batch) -> Any:
+        at = Context(batch, state.hyper, state.memory, state.step, state.key)
+        fed, gen = objective.inputs(state.key, batch), state.players.gen
+        return objective.generate(gen.params, gen.vars, at, fed, state.key)[0]
+
+    def judge(state: TrainState, batch: Batch, made: Any) -> Any:
+        at = Context(batch, state.hyper, state.memory, state.step, state.key)
+        disc = state.players.disc
+        return objective.disc_loss(disc.params, disc.vars, at, made, both)[0]
+
+    batch = examples(recipe)
+    made = jax.eval_shape(generate, state, batch)
+    of_gen = products(jax.make_jaxpr(generate)(state, batch).jaxpr)
+    of_disc = products(jax.make_jaxpr(judge)(state, batch, made).jaxpr)
+    return of_gen + of_disc // passes
+
+
+def examples(recipe: Recipe) -> Batch:
+    """The shapes of one batch inside a step."""
     spec, size = recipe.model, recipe.batch_size
-    struct = partial(jax.ShapeDtypeStruct, dtype=np.float32)
-    label = (jax.ShapeDtypeStruct((size,), np.int32),)
-    label = () if spec.condition == "none" else label
-    packs, m = size // recipe.packing, recipe.packing
-    *sides, channels = spec.image_shape
-    shapes = Pair((size, spec.latent_dim), (packs, *sides, m * channels))
-    total = 0
-    for net, player, shape in zip(nets, state.players, shapes, strict=True):
-        apply = partial(net.apply, train=True)
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        arguments = player.params, player.vars, hyper, struct(shape), *label
-        total += products(jax.make_jaxpr(apply)(*arguments, key=key).jaxpr)
-    return total
+    label = jax.ShapeDtypeStruct((size,), np.int32)
+    image, source = (
+        jax.ShapeDtypeStruct((size, *shape), np.float32) if shape else None
+        for shape in (spec.image_shape, spec.source_shape)
+    )
+    return Batch(image, label, source)
 
 
-def check_capacity(
-    recipe: Recipe, nets: Pair, hyper: Hyper, state: TrainState, feed: int
-) -> None:
+def check_capacity(recipe: Recipe, nets: Pair, state: TrainState, feed: int) -> None:
     """Raise UserError when a run must run out of memory, saying of what it needs most.
 
     state: its shapes. feed: bytes of the examples of one dispatch. What is counted is the least that is needed, so a
     run that passes may still be too large.
     """
     devices = jax.device_count()
-    forward = forward_bytes(recipe, nets, hyper, state)
+    forward = forward_bytes(recipe, nets, state)
     parts = {
         "the networks and their optimizers: lower model.width or model.latent_dim": nbytes(
             state

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from gan_jax.leaves import Tree, difference, rebuilt, snapshot, stored
+from gan_jax.leaves import Tree, difference, rebuilt, snapshot, stored, unknown
 from gan_jax.manifest import (
     MANIFEST,
     brief,
@@ -33,6 +33,7 @@ from gan_jax.manifest import (
 
 ASIDE = ".replaced"  # an older save of a step while the new one is written
 ITEM = "default"  # the folder that CheckpointManager gives an unnamed item
+_OTHER = "resume with the configuration that wrote it or choose a new --workdir"
 
 
 class CheckpointError(RuntimeError):
@@ -96,10 +97,11 @@ class Checkpoints:
             raise CheckpointError(f"{self.folder}: {'; '.join(lines)}; {advice}")
         return None
 
-    def restore(self, step: int | None, target: Any) -> Any:
+    def restore(self, step: int | None, target: Any, hyper: Any = None) -> Any:
         """Return the state of `step` in the structure of `target` (concrete or `jax.eval_shape` of one).
 
-        Leaves are NumPy arrays, typed keys are keys. None takes what `find` finds. Raises CheckpointError when
+        Leaves are NumPy arrays, typed keys are keys. None takes what `find` finds. hyper: the config's numbers, for
+        those that a checkpoint does not know because it is older than their fields. Raises CheckpointError when
         the files are damaged, when nothing good is there, or when structure, shape or dtype differ from the target.
         """
         if step is None:
@@ -110,19 +112,17 @@ class Checkpoints:
             raise CheckpointError(
                 f"step {step}: {'; '.join(found)}; steps: {self.steps()}"
             )
-        return self.load(step, target)
+        return self.load(step, target, hyper)
 
-    def load(self, step: int, target: Any) -> Any:
+    def load(self, step: int, target: Any, hyper: Any = None) -> Any:
         """As `restore`, for a step that has just been verified (`find`, `verify`)."""
-        place = self._place(step)
-        tree = read_tree(place)
-        if wrong := difference(tree, target):
-            advice = (
-                "resume with the configuration that wrote it or choose a new --workdir"
-            )
-            raise CheckpointError(f"{place} does not fit: {wrong}; {advice}")
+        tree = read_tree(place := self._place(step))
+        newer, told = snapshot(unknown(tree, hyper))
+        if wrong := difference(tree | told, target):
+            raise CheckpointError(f"{place} does not fit: {wrong}; {_OTHER}")
         try:
-            return rebuilt(_read(place / ITEM, tree), tree, target)
+            arrays = _read(place / ITEM, tree) | newer
+            return rebuilt(arrays, tree | told, target)
         except Exception as error:
             raise CheckpointError(f"{place} is unreadable: {brief(error)}") from error
 

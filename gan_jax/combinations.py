@@ -10,6 +10,8 @@ from gan_jax.augment import AUGMENTS
 from gan_jax.fields import FIELDS
 from gan_jax.fields.rules import check_field
 from gan_jax.fields.schedule import parse_schedules
+from gan_jax.games import GAMES
+from gan_jax.image_tasks import has_content, translation
 from gan_jax.losses import LOSSES, LossPair
 from gan_jax.models import ATTENTIVE, ENERGY_MODELS
 from gan_jax.models.kit import CONDITIONS
@@ -56,6 +58,8 @@ def energies(config: Any) -> Reasons:
             f"model.name {config.model.name!r} judges single pictures and has no other heads: "
             "objective=noise_to_image and trick.packing=1"
         )
+    if _loss(config).energy and config.trick.logit_clip:
+        yield f"trick.logit_clip cuts logits, and loss {config.loss!r} has energies: trick.logit_clip=0"
     if energy and lookup("", CONDITIONS, config.model.condition).disc.project:
         yield f"model.name {config.model.name!r} has no logit for a projection: model.condition=concat"
 
@@ -104,9 +108,24 @@ def one_batch(config: Any) -> Reasons:
         config.model.condition != "none" or config.objective != "noise_to_image"
     ):
         yield (
-            "trick.packing joins samples of several labels or codes into one: model.condition=none and "
+            "trick.packing joins samples of several labels, sources or codes into one: model.condition=none and "
             "objective=noise_to_image"
         )
+
+
+def games(config: Any) -> Reasons:
+    """What players who move together cannot do, and noise that nothing shares."""
+    trick, name = config.trick, config.game
+    if lookup("game", GAMES, name).together:
+        if max(config.n_disc + trick.one_more_disc, config.n_gen) > 1:
+            yield (
+                f"game={name} moves each player once and both together: n_disc=1, n_gen=1 and "
+                "trick.one_more_disc=false"
+            )
+        if trick.disc_split:
+            yield f"trick.disc_split updates D twice, game={name} once: game=alternating or unrolled"
+    if trick.same_noise and not (trick.share_noise and config.n_gen > 1):
+        yield "trick.same_noise repeats D's noise in further G updates: n_gen=2 or more, and trick.share_noise=true"
 
 
 def virtual_norm(config: Any) -> Reasons:
@@ -180,9 +199,13 @@ def useless(config: Any) -> Reasons:
         yield (
             f"model.attention is for the networks {', '.join(ATTENTIVE)}; {config.model.name!r} has no place for it"
         )
+    told = lookup("model.condition", CONDITIONS, config.model.condition)
+    if config.model.embedding_init and not (told.gen.concat or told.disc.concat):
+        yield "model.embedding_init is of labels that are concatenated: model.condition=concat"
     if config.penalty.every > 1 and not any(config.penalty[n] for n in PENALTIES):
         yield f"penalty.every={config.penalty.every} needs a penalty on the critic ({', '.join(PENALTIES)})"
-    if not config.trick.adversarial and not config.trick.feature_matching:
+    rest = config.trick.feature_matching or has_content(config)
+    if not config.trick.adversarial and not rest:
         yield "trick.adversarial=0 leaves G nothing to learn: set trick.feature_matching"
 
 
@@ -191,8 +214,10 @@ RULES = (
     energies,
     choosing_fakes,
     one_batch,
+    games,
     virtual_norm,
     objectives,
+    translation,
     augmentation,
     schedules,
     useless,
@@ -206,8 +231,18 @@ def check_together(config: Any) -> None:
             raise UserError(reason)
 
 
-def check_data(config: Any, shape: tuple[int, ...], classes: int) -> None:
-    """Raise UserError if the config asks of examples [N, *shape] with `classes` labels what they have not."""
+def check_data(
+    config: Any,
+    shape: tuple[int, ...],
+    classes: int,
+    source_shape: tuple[int, ...] = (),
+    paired: bool = False,
+) -> None:
+    """Raise UserError if the config asks of examples [N, *shape] with `classes` labels what they have not.
+
+    source_shape: of their input pictures, () where there are none; paired: whether these are their own.
+    """
+    check_sources(config, shape, source_shape, paired)
     pictures = len(shape) == 3
     on = [name for name in AUGMENTS if config.augment[name]]
     if config.data.flip and not pictures:
@@ -221,4 +256,29 @@ def check_data(config: Any, shape: tuple[int, ...], classes: int) -> None:
         raise UserError(
             f"model.condition={config.model.condition} and objective={config.objective} need labels, and data source "
             f"{config.data.source!r} has none"
+        )
+
+
+def check_sources(
+    config: Any, shape: tuple[int, ...], source_shape: tuple[int, ...], paired: bool
+) -> None:
+    """Raise UserError if the objective lacks input pictures, cannot take these, or would ignore them."""
+    objective, what = config.objective, f"data source {config.data.source!r} has"
+    has = "x".join(map(str, source_shape)) or "no"
+    if objective == "image_to_image" and not (source_shape and paired):
+        raise UserError(
+            f"objective image_to_image needs pairs, and {what} {has} input pictures, paired: {str(paired).lower()}: "
+            "data.source=edges:emoji or paired:DIR, or objective=cycle with model.name=cyclegan for two domains"
+        )
+    if objective == "cycle" and source_shape != shape:
+        raise UserError(
+            f"objective cycle needs two domains of one size and colour; {what} {has} input pictures beside "
+            f"{'x'.join(map(str, shape))}: data.source=domains:SOURCE,A,B or unpaired:DIR_A,DIR_B"
+        )
+    if source_shape and objective not in ("image_to_image", "cycle"):
+        cure = "image_to_image with model.name=pix2pix"
+        cure = cure if paired else "cycle with model.name=cyclegan"
+        raise UserError(
+            f"{what} input pictures that objective {objective} would ignore: objective={cure}, or a data.source "
+            "without, such as emoji"
         )

@@ -209,13 +209,16 @@ def spec_of(
     codes = (model.codes, model.code_classes, model.codes_continuous)
     same = set(ModelSpec.__dataclass_fields__) & set(model)
     spec = ModelSpec(
-        **{name: model[name] for name in same - {"dropout", "latent_dim", "codes"}},
+        **{
+            name: model[name]
+            for name in same - {"dropout", "gen_dropout", "latent_dim", "codes"}
+        },
         image_shape=shape,
         source_shape=source_shape,
         latent_dim=model.latent_dim + codes[0] * codes[1] + codes[2],
         codes=codes,
         classes=classes,
-        dropout=model.dropout > 0,
+        **{name: model[name] > 0 for name in ("dropout", "gen_dropout")},
         precision=config.precision,
     )
     return replace(
@@ -240,6 +243,8 @@ def recipe_of(
         model=spec_of(config, image_shape, classes, source_shape),
         objective=config.objective,
         loss=config.loss,
+        game=config.game,
+        unroll=config.game_args.unroll,
         optim=Pair(optim.gen.name, optim.disc.name),
         clip=Pair(optim.gen.clip > 0, optim.disc.clip > 0),
         penalties=tuple(name for name in PENALTIES if penalty[name]),
@@ -256,9 +261,11 @@ def recipe_of(
         packing=trick.packing,
         flip=config.data.flip,
         share_noise=trick.share_noise,
+        same_noise=trick.same_noise,
         disc_split=trick.disc_split,
         joint_batch=trick.joint_batch,
         role_swap=trick.role_swap,
+        image_pool=trick.image_pool,
     )
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from gan_jax.capacity import GIB, free_bytes
-from gan_jax.job import Job
+from gan_jax.capacity import GIB, free_bytes, nbytes
+from gan_jax.job import Job, table_of
 from gan_jax.population import BACKENDS, Population, devices_for
 from gan_jax.types import UserError
 
@@ -43,9 +43,9 @@ def fitting(job: Job, members: list[ConfigDict], asked: str, memory: float) -> F
         return Population(job, members[:count], name).bytes()
 
     names, most = candidates(asked, len(members)), len(members)
+    size = nbytes(table_of(job.dataset))
     for name in names:
-        spread, nbytes = BACKENDS[name].spread, job.dataset.images.nbytes
-        devices = len(devices_for(most, spread, nbytes))
+        devices = len(devices_for(most, BACKENDS[name].spread, size))
         room = int(memory * GIB) or free_bytes(devices)
         most = most_of(partial(taken, name), most, devices, room)
     return Fit(most, {name: taken(name, most) for name in names})

@@ -19,6 +19,7 @@ from gan_jax.evaluation import Evaluator
 from gan_jax.files import write_atomic
 from gan_jax.halving import rungs, survivors
 from gan_jax.job import Job, why_halted
+from gan_jax.leaves import stacked
 from gan_jax.loop import GRID, POINTS, drawing
 from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
@@ -78,7 +79,9 @@ class Herd:
         self.records = [Record(members / m.name, board=False) for m in group]
         newest, states = self.saved.find(how.strict), None
         if newest is not None:
-            states = self.saved.load(newest, stacked_shapes(job, len(group)))
+            numbers = stacked(job.hyper, len(group))
+            shapes = stacked_shapes(job, len(group))
+            states = self.saved.load(newest, shapes, numbers)
         else:
             check_saved(self.records[0].workdir)
         self.step = 0 if states is None else int(np.max(states.step))

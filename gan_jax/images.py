@@ -5,7 +5,7 @@ NumPy and Pillow only; the same arrays give the same bytes.
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,33 +139,55 @@ def save_png(path: str | Path, image: UInt8[np.ndarray, "..."]) -> None:
     write_atomic(Path(path), buffer.getvalue())
 
 
+def read_frames(pngs: Sequence[str | Path]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """PNG files in the order given as RGB uint8 [H, W, 3], one at a time, each of the last one's size."""
+    from PIL import Image
+
+    with Image.open(pngs[-1], formats=["PNG"]) as last:
+        size = last.size
+    for png in pngs:
+        with Image.open(png, formats=["PNG"]) as picture:
+            frame = picture.convert("RGB")
+        yield np.asarray(frame if frame.size == size else frame.resize(size))
+
+
 def save_gif(
     path: str | Path, pngs: Sequence[str | Path], milliseconds: int = 150
 ) -> None:
     """Write an endless GIF of PNG files in the order given, at most 60 of them chosen evenly.
 
-    Each frame stays `milliseconds`, the last ten times as long; frames take the last one's size. Pillow
-    merges identical neighbours into one longer frame. Raises ValueError when there is no picture.
+    Each frame stays `milliseconds`, the last ten times as long; frames take the last one's size. Raises ValueError
+    when there is no picture.
     """
-    from PIL import Image
-
     if not pngs:
         raise ValueError(f"no pictures to make {path} from")
     chosen = np.unique(np.linspace(0, len(pngs) - 1, GIF_FRAMES).round().astype(int))
-    frames = []
-    for i in chosen:
-        with Image.open(pngs[i], formats=["PNG"]) as picture:
-            frames.append(picture.convert("RGB"))
-    frames = [
-        f if f.size == frames[-1].size else f.resize(frames[-1].size) for f in frames
-    ]
-    durations = [milliseconds] * (len(frames) - 1) + [10 * milliseconds]
+    save_frames(path, read_frames([pngs[i] for i in chosen]), milliseconds, 10)
+
+
+def save_frames(
+    path: str | Path,
+    frames: Iterable[UInt8[np.ndarray, "h w c"]],
+    milliseconds: int = 50,
+    hold: int = 1,
+) -> None:
+    """Write an endless GIF of frames uint8 [n, H, W, C] (an array, or any iterable of [H, W, C]; C is 1 or 3).
+
+    Each frame stays `milliseconds`, the last `hold` times as long. Grey frames are exact; coloured ones have 256
+    colours each. Pillow merges identical neighbours into one longer frame. Raises ValueError when there is no frame.
+    """
+    from PIL import Image
+
+    made = [Image.fromarray(x[..., 0] if x.shape[2] == 1 else x) for x in frames]
+    if not made:
+        raise ValueError(f"no frames to make {path} from")
+    durations = [milliseconds] * (len(made) - 1) + [hold * milliseconds]
     buffer = io.BytesIO()
-    frames[0].save(
+    made[0].save(
         buffer,
         "GIF",
         save_all=True,
-        append_images=frames[1:],
+        append_images=made[1:],
         duration=durations,
         loop=0,
     )

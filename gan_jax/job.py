@@ -37,8 +37,9 @@ def assemble(config: ConfigDict) -> Job:
     configs.validate(config)
     dataset = data.load(configs.data_spec(config))
     shape, classes = dataset.images.shape[1:], len(dataset.label_names)
-    check_data(config, shape, classes)
-    recipe = configs.recipe_of(config, shape, classes)
+    source_shape = dataset.source_shape
+    check_data(config, shape, classes, source_shape, dataset.paired)
+    recipe = configs.recipe_of(config, shape, classes, source_shape)
     nets, hyper = models.build(recipe.model), configs.hyper_of(config)
     job = Job(config, recipe, nets, hyper, dataset)
     shape_of_state(job)  # a size or a name that the networks refuse is refused here
@@ -61,6 +62,11 @@ def shape_of_state(job: Job) -> TrainState:
     return jax.eval_shape(start, np.uint32(job.config.seed))
 
 
+def table_of(dataset: data.Dataset) -> Batch:
+    """All examples as a step takes them: images, labels and sources [N, ...], None where there are none."""
+    return Batch(dataset.images, dataset.labels, dataset.sources)
+
+
 def rows_of(job: Job, seed: int, step: int, n: int) -> np.ndarray:
     """The examples of n steps from `step` on: int32 [n, n_disc, B]."""
     shape = job.recipe.n_disc, job.recipe.batch_size, len(job.dataset.images)
@@ -70,8 +76,7 @@ def rows_of(job: Job, seed: int, step: int, n: int) -> np.ndarray:
 def why_halted(job: Job, seed: int, state: TrainState) -> str:
     """The first array that was not finite in the step after `state`, the last good one; "" where that is not found."""
     (rows,) = rows_of(job, seed, int(state.step), 1)
-    table = Batch(job.dataset.images, job.dataset.labels)
-    batch = jax.tree.map(lambda x: x[rows], table)
+    batch = jax.tree.map(lambda x: x[rows], table_of(job.dataset))
     try:
         return first_bad(job.recipe, job.nets, state, batch)
     except jax.errors.JaxRuntimeError:  # one device may lack the memory
@@ -89,12 +94,10 @@ def fits_device(nbytes: int) -> bool:
 
 def make_runner(job: Job) -> Runner:
     """The compiled chunk and its data on this machine's devices. Raises UserError for an uneven batch or too large a run."""
-    resident = job.config.data.resident
-    keep = {"yes": True, "no": False}.get(
-        resident, fits_device(job.dataset.images.nbytes)
-    )
-    table, recipe = Batch(job.dataset.images, job.dataset.labels), job.recipe
-    example = 4 if keep else nbytes(job.dataset.images[:1])  # on the device: its index
+    table, recipe = table_of(job.dataset), job.recipe
+    resident, size = job.config.data.resident, nbytes(table)
+    keep = {"yes": True, "no": False}.get(resident, fits_device(size))
+    example = 4 if keep else size // len(table.image)  # on the device: its index
     feed = job.config.scan_steps * recipe.n_disc * recipe.batch_size * example
-    check_capacity(recipe, job.nets, job.hyper, shape_of_state(job), feed)
+    check_capacity(recipe, job.nets, shape_of_state(job), feed)
     return PARALLEL[job.config.parallel](recipe, job.nets, table, keep)

@@ -59,6 +59,17 @@ def difference(tree: Tree, target: Any) -> str:
     return f"{wrong[0]} is {saved} in the checkpoint and {here} here{more}"
 
 
+def unknown(tree: Tree, hyper: Any) -> dict[str, Any]:
+    """By path in the state, the numbers of `hyper` that a saved tree lacks."""
+    found = {f"hyper.{name}": np.asarray(x) for name, x in named(hyper)}
+    return {name: x for name, x in found.items() if name not in tree}
+
+
+def stacked(tree: Any, count: int) -> Any:
+    """Each number of a tree `count` times: [count]."""
+    return jax.tree.map(lambda x: np.full(count, x), tree)
+
+
 def stored(tree: Tree) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of the arrays that `snapshot` makes of such a tree, to be compared before any is read."""
     found = {}

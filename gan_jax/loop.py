@@ -138,4 +138,5 @@ class Loop(Training):
         self.saved.wait()
         if self.complete or self.hopeless:
             self.record.gif()
+            self.record.mp4()
         self.record.close()

@@ -170,17 +170,22 @@ class Plan:
 
 
 def recorded(workdir: Path) -> tuple[ConfigDict, dict[str, Any]]:
-    """The config that a run was trained with, and its data's `shape` and `label_names`, from config.json.
+    """The config that a run was trained with, and its data's facts, from config.json.
+
+    Of these `shape`, `label_names`, `source_shape` ([] without sources) and `paired` are there and checked.
 
     Raises RecordError for a file that is damaged in whatever way.
     """
-    said = read_config(workdir, ["shape", "label_names"])
+    said = read_config(workdir, ["shape", "label_names", "source_shape", "paired"])
     data, config = said["data"], configs.base()
     try:
         config.update(said["config"])
         configs.validate(config)
-        if not all(type(n) is int and n > 0 for n in data["shape"]):
-            raise ValueError(f"data.shape is {data['shape']}")
+        for name in ("shape", "source_shape"):
+            if not all(type(n) is int and n > 0 for n in data[name]):
+                raise ValueError(f"data.{name} is {data[name]}")
+        if len(data["source_shape"]) not in (0, 3):
+            raise ValueError(f"data.source_shape is {data['source_shape']}")
         if not all(isinstance(name, str) for name in data["label_names"]):
             raise ValueError("data.label_names are no names")
     except (ValueError, LookupError, TypeError, AttributeError) as error:

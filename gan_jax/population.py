@@ -16,9 +16,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax import config as configs
 from gan_jax import data, models
+from gan_jax.capacity import nbytes
 from gan_jax.chunk import make_chunk, resident
 from gan_jax.data.order import orders
-from gan_jax.job import Job
+from gan_jax.job import Job, table_of
 from gan_jax.step import init, make_step
 from gan_jax.types import Batch, Pair, Recipe, TrainState
 
@@ -83,7 +84,8 @@ class Population:
     def __init__(self, job: Job, members: list[Any], backend: str):
         """Members are padded to a multiple of the devices where they are spread. Nothing is on a device yet."""
         row = BACKENDS[backend]
-        devices = devices_for(len(members), row.spread, job.dataset.images.nbytes)
+        size = nbytes(table_of(job.dataset))
+        devices = devices_for(len(members), row.spread, size)
         self.job, self.count, self.backend = job, len(members), backend
         self.mesh = jax.make_mesh(
             (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
@@ -112,8 +114,7 @@ class Population:
     @cached_property
     def table(self) -> Batch:
         """The data, a copy on every device."""
-        data = self.job.dataset
-        return jax.device_put(Batch(data.images, data.labels), self.copied)
+        return jax.device_put(table_of(self.job.dataset), self.copied)
 
     def bytes(self) -> int:
         """What the compiled program takes on each device: data, states, and all between. Compiles, runs nothing."""
@@ -122,9 +123,9 @@ class Population:
             struct = partial(jax.ShapeDtypeStruct, sharding=place)
             return jax.tree.map(lambda x: struct(x.shape, x.dtype), tree)
 
-        data, room = self.job.dataset, len(self.seeds)
+        room = len(self.seeds)
         states = at(self.split, stacked_shapes(self.job, room))
-        table = at(self.copied, Batch(data.images, data.labels))
+        table = at(self.copied, table_of(self.job.dataset))
         rows = at(self.split, np.empty((room, *self.rows_shape), np.int32))
         used = self.run.lower(states, table, rows, np.int32(1)).compile()
         used = used.memory_analysis()

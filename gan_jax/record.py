@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from gan_jax import images
+from gan_jax import images, video
 from gan_jax.board import Board
 from gan_jax.files import naming, write_atomic
 from gan_jax.rows import ROWS, check_tail, cut, open_rows, warn
@@ -31,6 +31,8 @@ from gan_jax.rows import read_config as read_config
 from gan_jax.version import __version__
 
 PACKAGES = "jax jaxlib flax optax orbax-checkpoint numpy".split()
+ANIMATIONS = ("training.gif", "training.mp4")
+PACE, LONGEST = 20 / 3, 20  # pictures a second, as in the GIF; seconds of the video
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -117,8 +119,8 @@ class Record:
         for name in ROWS:
             cut(self.workdir / name, step)
         later = [p for p in self._samples() if int(p.stem[5:]) > step]
-        if later:  # the animation shows them; `gif` makes it anew
-            later.append(self.workdir / "samples" / "training.gif")
+        if later:  # the animations show them; `gif` and `mp4` make them anew
+            later += [self.workdir / "samples" / name for name in ANIMATIONS]
         later += [*self.workdir.glob(".*.tmp"), *self.workdir.glob("samples/.*.tmp")]
         for path in later:
             path.unlink(missing_ok=True)
@@ -158,6 +160,17 @@ class Record:
         except (
             Exception
         ) as error:  # what a damaged picture makes Pillow raise is not one type
+            warn(f"{path} is not made: {error}")
+        return path if path.exists() else None
+
+    def mp4(self) -> Path | None:
+        """All sample pictures as samples/training.mp4, in at most 20 s; None without pictures or ffmpeg, or if it fails."""
+        pngs, path = self._samples(), self.workdir / "samples" / "training.mp4"
+        try:
+            if pngs and video.ffmpeg():
+                fps = max(PACE, len(pngs) / LONGEST)
+                video.save_mp4(path, images.read_frames(pngs), fps)
+        except Exception as error:  # as in `gif`
             warn(f"{path} is not made: {error}")
         return path if path.exists() else None
 

@@ -21,6 +21,7 @@ _NEEDS = {
 }
 _CADENCE = {"metrics.jsonl": ["log_every"], "eval.jsonl": ["eval", "every"]}
 _FACTS = {"digest": str, "shape": list, "label_names": list}
+_FACTS |= {"source_shape": list, "paired": bool}
 _LOST, _AGAIN = "is LOST", "will be written again"
 _PERHAPS = "may be LOST"
 _MOST = 2**24  # bytes of a JSON file of ours
@@ -40,6 +41,8 @@ def read_config(workdir: str | Path, facts: Sequence[str] = ()) -> dict[str, Any
     path = Path(workdir) / "config.json"
     said = read_object(path, "restore it from a copy, or choose another --workdir")
     data = said.setdefault("data", {})
+    if isinstance(data, dict):  # older folders do not say what they all had
+        data = said["data"] = {"source_shape": [], "paired": False} | data
     wrong = [f"data.{fact}" for fact in facts if not _is_fact(data, fact)]
     if wrong or not isinstance(said.get("config"), dict):
         raise RecordError(

@@ -1,95 +1,80 @@
-"""Pictures from a generator: during training, from a saved run, along paths through the latent space."""
+"""Pictures from a generator: during training, and from a saved run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Float, UInt8
 
 from gan_jax import checkpoint, config, models
 from gan_jax.best import best_step
+from gan_jax.feeding import Fed, classes_of, draw, of_class
 from gan_jax.images import to_uint8
-from gan_jax.latents import draw_latents, with_class
+from gan_jax.latents import draw_latents
+from gan_jax.leaves import stacked
 from gan_jax.models.kit import CONDITIONS
+from gan_jax.objectives import OBJECTIVES
 from gan_jax.plan import recorded
 from gan_jax.rows import read_object
 from gan_jax.step import init
 from gan_jax.tricks import pack
-from gan_jax.types import AnyArray, ModelSpec, Pair, Scores, UserError, lookup
+from gan_jax.types import AnyArray, Pair, Recipe, Scores, UserError, lookup
 
 BATCH = 256  # pictures a call: bounds memory, one compiled shape
 POINTER = "member.json"  # of a sweep's member: its group's folder, and its place in it
-MOST_COLUMNS = 16  # of a grid by class
 
 
-class Fed(NamedTuple):
-    """What a generator is fed: z [n, latent_dim], label int32 [n] or None, and the columns of its grid (0: square)."""
-
-    z: Any
-    label: Any = None
-    columns: int = 0
+def networks_of(recipe: Recipe) -> tuple[str, ...]:
+    """The names of the networks that the weights of G hold, the one that samples first; (): they are one network's."""
+    row = lookup("objective", OBJECTIVES, recipe.objective)
+    return getattr(row, "networks", ())
 
 
-def classes_of(spec: ModelSpec) -> int:
-    """How many classes a generator can be asked for: labels that it is told, or InfoGAN's first code; 0: none."""
-    if spec.condition != "none":
-        return spec.classes
-    return spec.codes[1] if spec.codes[0] else 0
+def of_network(weights: Any, networks: tuple[str, ...], back: bool) -> Any:
+    """The weights {"params", "vars"} of one network: of the first name, or of the second where it goes `back`.
+
+    Raises UserError where there is no way back.
+    """
+    if back and len(networks) < 2:
+        raise UserError(
+            "this generator goes one way only: there is a way back where objective=cycle was trained"
+        )
+    if not networks:
+        return weights
+    return {part: weights[part][networks[back]] for part in ("params", "vars")}
 
 
-def of_class(spec: ModelSpec, z: Any, label: Any) -> Fed:
-    """Latents [n, latent_dim] asked for the classes `label`, an int or int [n]."""
-    label = jnp.broadcast_to(jnp.asarray(label, jnp.int32), (len(z),))
-    if spec.condition != "none":
-        return Fed(z, label)
-    return Fed(with_class(spec, z, label), None)
+def make_sampler(
+    nets: Pair, networks: tuple[str, ...] = ()
+) -> Callable[..., np.ndarray]:
+    """sampler(weights {"params", "vars"}, hyper, Fed, each, back) -> float32 [n, ...] by running statistics.
 
-
-def by_class(spec: ModelSpec, z: Any) -> Fed:
-    """Each latent once for each class (at most 16): a grid with a row for a latent and a column for a class."""
-    columns = min(classes_of(spec), MOST_COLUMNS)
-    label = jnp.tile(jnp.arange(columns), len(z))
-    return of_class(spec, jnp.repeat(z, columns, axis=0), label)._replace(
-        columns=columns
-    )
-
-
-def draw(spec: ModelSpec, key: Any, n: int) -> Fed:
-    """n latents, with classes drawn uniformly where the generator is told any."""
-    z = draw_latents(spec, key, n)
-    if spec.condition == "none":
-        return Fed(z)
-    label = jax.random.randint(jax.random.fold_in(key, 3), (n,), 0, spec.classes)
-    return Fed(z, label)
-
-
-def showcase(spec: ModelSpec, key: Any, n: int) -> Fed:
-    """What the pictures during training show: n latents, or some latents by class."""
-    columns = min(classes_of(spec), MOST_COLUMNS)
-    if not columns:
-        return Fed(draw_latents(spec, key, n))
-    return by_class(spec, draw_latents(spec, key, max(1, n // columns)))
-
-
-def make_sampler(nets: Pair) -> Callable[..., np.ndarray]:
-    """sampler(weights {"params", "vars"}, hyper, Fed, each) -> float32 [n, ...] by running statistics.
-
-    All devices share each batch. each(part) is what is kept of every batch's output, by default itself.
+    All devices share each batch. each(part) is what is kept of every batch's output, by default itself. networks: as
+    `networks_of`; back: by the second one.
     """
 
     @jax.jit
     def call(weights: Any, hyper: Any, fed: Any) -> Any:
         params, vars = weights["params"], weights["vars"]
-        return nets.gen.apply(params, vars, hyper, *fed, train=False)[0]
+        z, *label = fed
+        if z.dtype == jnp.uint8:  # four times less to send than floats
+            z = z.astype(jnp.float32) / 127.5 - 1.0
+        return nets.gen.apply(params, vars, hyper, z, *label, train=False)[0]
 
     def sampler(
-        weights: Any, hyper: Any, fed: Fed, each: Callable[[Any], Any] = np.asarray
+        weights: Any,
+        hyper: Any,
+        fed: Fed,
+        each: Callable[[Any], Any] = np.asarray,
+        back: bool = False,
     ) -> np.ndarray:
+        weights = of_network(weights, networks, back)
         n, devices = len(fed.z), jax.local_devices()
         mesh = jax.make_mesh(
             (len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices
@@ -114,57 +99,6 @@ def make_sampler(nets: Pair) -> Callable[..., np.ndarray]:
     return sampler
 
 
-def slerp(
-    a: Float[AnyArray, "*batch latent"], b: Float[AnyArray, "*batch latent"], t: Any
-) -> Float[AnyArray, "*batch latent"]:
-    """Spherical interpolation from a (t=0) to b (t=1), norms interpolated linearly.
-
-    Shoemake 1985; White 2016 (arXiv:1609.04468): a straight line between normal latents leaves the shell that
-    the generator was trained on. Parallel or zero vectors fall back to the straight line.
-    """
-    norm_a = jnp.linalg.norm(a, axis=-1, keepdims=True)
-    norm_b = jnp.linalg.norm(b, axis=-1, keepdims=True)
-    floor = jnp.finfo(jnp.float32).tiny
-    unit_a, unit_b = a / jnp.maximum(norm_a, floor), b / jnp.maximum(norm_b, floor)
-    cosine = jnp.clip(jnp.sum(unit_a * unit_b, axis=-1, keepdims=True), -1.0, 1.0)
-    angle = jnp.arccos(cosine)
-    sine = jnp.sin(angle)
-    flat = (sine < 1e-4) | (norm_a == 0) | (norm_b == 0)
-    sine = jnp.where(flat, 1.0, sine)
-    direction = (jnp.sin((1 - t) * angle) * unit_a + jnp.sin(t * angle) * unit_b) / sine
-    curved = ((1 - t) * norm_a + t * norm_b) * direction
-    return jnp.where(flat, (1 - t) * a + t * b, curved)
-
-
-def interpolation(
-    z: Float[AnyArray, "n latent"], columns: int
-) -> Float[Array, "steps latent"]:
-    """Rows of `columns` slerp steps from each z to the next: [(n // 2) * columns, latent], row by row."""
-    pairs = [
-        slerp(z[i], z[i + 1], t)
-        for i in range(0, len(z) - 1, 2)
-        for t in np.linspace(0.0, 1.0, columns)
-    ]
-    return jnp.stack(pairs)
-
-
-def walk(
-    z: Float[AnyArray, "n latent"], dim: int, reach: float | int, columns: int
-) -> Float[Array, "steps latent"]:
-    """Rows of copies of each z with coordinate `dim` set to `columns` values from -reach to reach.
-
-    Raises UserError when the latent space has no such dimension.
-    """
-    size = z.shape[1]
-    if not 0 <= dim < size:
-        raise UserError(
-            f"--walk={dim}: the latent space has dimensions 0 to {size - 1}"
-        )
-    rows = jnp.repeat(z, columns, axis=0)
-    values = jnp.tile(jnp.linspace(-reach, reach, columns), len(z))
-    return rows.at[:, dim].set(values)
-
-
 def finished(out: np.ndarray) -> np.ndarray:
     """What a generator's output is shown as: pictures become uint8, points stay."""
     return to_uint8(out) if out.ndim == 4 else out
@@ -184,7 +118,7 @@ class Run:
     """A trained run, read from its folder. Made by `load`.
 
     config: the run's ConfigDict. step: the checkpoint's iteration. params: {"params", "vars"} of the
-    generator, averaged or raw. recipe, hyper: what the networks need.
+    generator, averaged or raw. recipe, hyper: what the networks need. networks: as `networks_of`.
     """
 
     def __init__(
@@ -204,11 +138,12 @@ class Run:
         self.workdir = folder
         self.labels = tuple(said["label_names"])
         shape = tuple(said["shape"])
-        self.recipe = config.recipe_of(self.config, shape, len(self.labels))
+        facts = shape, len(self.labels), tuple(said["source_shape"])
+        self.recipe = config.recipe_of(self.config, *facts)
+        self.networks = networks_of(self.recipe)
         self._nets = models.build(self.recipe.model)
-        target = jax.eval_shape(
-            partial(init, self.recipe, self._nets, config.hyper_of(self.config)), 0
-        )
+        numbers = config.hyper_of(self.config)
+        target = jax.eval_shape(partial(init, self.recipe, self._nets, numbers), 0)
         saved, where = checkpoints_of(folder)
         if step == "best":
             kept = saved.steps() if where else None
@@ -218,10 +153,10 @@ class Run:
                 lambda x: jax.ShapeDtypeStruct((where["members"], *x.shape), x.dtype),
                 target,
             )
-            state = saved.restore(step, many)
+            state = saved.restore(step, many, stacked(numbers, where["members"]))
             state = jax.tree.map(lambda x: x[where["index"]], state)
         else:
-            state = saved.restore(step, target)
+            state = saved.restore(step, target, numbers)
         state = jax.device_put(state)
         self.step = int(state.step)
         self.hyper = state.hyper
@@ -230,19 +165,25 @@ class Run:
         raw = {"params": gen.params, "vars": gen.vars}
         self.params = state.ema if which == "ema" else raw
         self._disc = state.players.disc
-        self._sampler = make_sampler(self._nets)
+        self._sampler = make_sampler(self._nets, self.networks)
 
     def latents(self, n: int, seed: int = 0) -> Float[AnyArray, "n latent"]:
-        """n latent vectors [n, latent_dim] that depend on the seed only."""
+        """n latent vectors [n, latent_dim] that depend on the seed only. Raises UserError where G is given pictures."""
+        if self.recipe.model.source_shape:
+            raise UserError(
+                f"{self.workdir} makes pictures of pictures and has no latents: give it some by run.translate(pictures)"
+            )
         return draw_latents(self.recipe.model, jax.random.key(seed), n)
 
     def feed(self, z: Any, seed: int = 0, label: Any = None) -> Fed:
-        """Latents with their classes: `label` (an int or int [n]), or drawn from the seed where G is told any.
+        """Latents (or source pictures) with their classes: `label` (an int or int [n]), or drawn from the seed where G is told any.
 
         Raises UserError for a label that the run has not, or not one for each latent.
         """
         spec = self.recipe.model
         classes = classes_of(spec)
+        if label is None and spec.source_shape:
+            return Fed(z)
         if label is None:
             return draw(spec, jax.random.key(seed), len(z))._replace(z=z)
         if not classes:
@@ -260,7 +201,8 @@ class Run:
         return of_class(spec, z, label)
 
     def generator(self, params: Any, z: Any, label: Any = None) -> np.ndarray:
-        """Pictures float32 [n, H, W, C] in -1..1 (points [n, D]) of latents z, with weights like `self.params`.
+        """Pictures float32 [n, H, W, C] in -1..1 (points [n, D]) of latents (or source pictures) z, with weights like
+        `self.params`.
 
         label: classes of a conditional run, an int or int [n]; None: drawn as by seed 0.
         """
@@ -271,20 +213,60 @@ class Run:
         fed = self.feed(self.latents(n, seed), seed, label)
         return self.pictures(fed)
 
+    def translate(
+        self, pictures: Any, back: bool = False
+    ) -> UInt8[np.ndarray, "n H W C"]:
+        """What the generator makes of source pictures [n, h, w, c], uint8 or float in -1..1. back: of images, by the
+        network that goes back (objective cycle).
+
+        Raises UserError for other shapes and kinds, for a run without source pictures, and where none goes back.
+        """
+        spec, given = self.recipe.model, np.asarray(pictures)
+        if not spec.source_shape:
+            raise UserError(
+                f"{self.workdir} makes pictures of latents, not of pictures: run.sample(n)"
+            )
+        shape = spec.image_shape if back else spec.source_shape
+        number = given.dtype == np.uint8 or jnp.issubdtype(given.dtype, jnp.floating)
+        if given.shape[1:] != shape or not number or not len(given):
+            raise UserError(
+                f"this run translates pictures [n, {', '.join(map(str, shape))}], uint8 or float in -1..1, not "
+                f"{given.dtype} {list(given.shape)}"
+            )
+        if given.dtype != np.uint8:
+            given = given.astype(np.float32)
+        return self.pictures(Fed(given), back=back)
+
     def pictures(
-        self, fed: Fed, each: Callable[[Any], np.ndarray] = finished
+        self,
+        fed: Fed,
+        each: Callable[[Any], np.ndarray] = finished,
+        back: bool = False,
     ) -> np.ndarray:
-        """What the generator makes of `fed`, as `sample` gives it; each(batch) is kept of every batch's output."""
-        return self._sampler(self.params, self.hyper, fed, each)
+        """What the generator makes of `fed`, as `sample` gives it; each(batch) is kept of every batch's output. back:
+        as in `translate`.
+        """
+        return self._sampler(self.params, self.hyper, fed, each, back)
 
     def discriminator(self, x: Any, label: Any = None) -> Scores:
         """Scores of pictures float32 [n, H, W, C] in -1..1 by the trained discriminator (packed as it was).
 
-        label: int [n]. Raises UserError where the discriminator is told labels and none are given.
+        label: int [n]. Of CycleGAN's two the one that judges images. With model.disc_source x is source and picture as
+        channels of one, the source first, both of the picture's size.
+        Raises UserError where the discriminator is told labels and none are given, and for a picture without source.
         """
-        disc, x = self._disc, pack(jnp.asarray(x), self.recipe.packing)
+        spec, disc = self.recipe.model, self._disc
+        if self.networks:
+            first = self.networks[0]
+            disc = replace(disc, params=disc.params[first], vars=disc.vars[first])
+        x, beside = pack(jnp.asarray(x), self.recipe.packing), spec.source_shape[-1:]
+        channels = self.recipe.packing * sum((*beside, spec.image_shape[-1]))
+        if spec.disc_source and beside and x.shape[-1] != channels:
+            raise UserError(
+                f"this discriminator is shown source and picture as {channels} channels of one, not {x.shape[-1]}"
+            )
         told = [] if label is None else [jnp.asarray(label)]
-        condition = lookup("", CONDITIONS, self.recipe.model.condition)
+        condition = lookup("", CONDITIONS, spec.condition)
         if any(condition.disc) and not told:
             raise UserError("this discriminator is told the class: give a label each")
         apply = self._nets.disc.apply

@@ -3,7 +3,7 @@
     step(state, batch) -> (state, metrics)
 
 One step is one iteration: `n_disc` discriminator updates on `n_disc` fresh batches, then `n_gen` generator
-updates. jit, donation, devices and populations are outside (parallel.py); nothing here has a side effect.
+updates, or as the recipe's game has it (games.py). jit, donation, devices and populations are outside (parallel.py); nothing here has a side effect.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gan_jax.judging import Context
+from gan_jax.games import GAMES, Deal
 from gan_jax.tricks import scheduled
 from gan_jax.turns import Turns, bind, optimizers
-from gan_jax.types import Batch, Hyper, Metrics, Pair, Player, Recipe, TrainState
+from gan_jax.types import (
+    Batch,
+    Hyper,
+    Metrics,
+    Pair,
+    Player,
+    Recipe,
+    TrainState,
+    lookup,
+)
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 Moves = Callable[[TrainState, Batch], tuple[Pair, Any, Metrics]]
@@ -48,14 +57,22 @@ def init(recipe: Recipe, nets: Pair, hyper: Hyper, seed: Any) -> TrainState:
 
 
 def prepare(batch: Batch, flip: bool, key: Any) -> Batch:
-    """Pictures uint8 [n, B, H, W, C] -> float32 in -1..1, each mirrored with probability 1/2 if `flip`."""
-    image = jnp.asarray(batch.image)
-    if image.dtype == jnp.uint8:
-        image = image.astype(jnp.float32) / 127.5 - 1.0
-    if flip:
-        mirror = jax.random.bernoulli(key, 0.5, image.shape[:2] + (1,) * 3)
-        image = jnp.where(mirror, image[..., ::-1, :], image)
-    return batch._replace(image=image)
+    """Pictures uint8 [n, B, H, W, C] -> float32 in -1..1, each mirrored with probability 1/2 if `flip`.
+
+    A source picture is mirrored with its image.
+    """
+
+    def ready(x: Any) -> Any:
+        x = jnp.asarray(x)
+        if x.dtype == jnp.uint8:
+            x = x.astype(jnp.float32) / 127.5 - 1.0
+        if flip:
+            mirror = jax.random.bernoulli(key, 0.5, x.shape[:2] + (1,) * 3)
+            x = jnp.where(mirror, x[..., ::-1, :], x)
+        return x
+
+    source = None if batch.source is None else ready(batch.source)
+    return batch._replace(image=ready(batch.image), source=source)
 
 
 def all_finite(tree: Any) -> Any:
@@ -92,6 +109,7 @@ def make_moves(recipe: Recipe, nets: Pair, axis: str | None = None) -> Moves:
     "logits/real", "logits/fake" [B], all of the last update of each player.
     """
     turns = Turns(recipe, nets, axis)
+    game = lookup("game", GAMES, recipe.game)
 
     def moves(state: TrainState, batch: Batch) -> tuple[Pair, Any, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
@@ -100,42 +118,10 @@ def make_moves(recipe: Recipe, nets: Pair, axis: str | None = None) -> Moves:
         flip_key, disc_key, gen_key = jax.random.split(key, 3)
         batch = prepare(batch, recipe.flip, flip_key)
         hyper = scheduled(recipe.schedules, state.hyper, state.step)
-
-        def contexts(key: Any, i: Any, batch: Batch, memory: Any) -> tuple[Any, Any]:
-            first, second = jax.random.split(jax.random.fold_in(key, i))
-            make = (batch, hyper, memory, state.step)
-            return Context(*make, first), Context(*make, second)
-
-        def one_disc(carry: Any, i: Any) -> Any:
-            disc, memory = carry
-            real = jax.tree.map(lambda x: x[i], batch)
-            dream, judge = contexts(disc_key, i, real, memory)
-            imagined = turns.imagine(state.players.gen, dream)
-            disc, memory, metrics = turns.disc_turn(disc, judge, imagined[0])
-            return (disc, memory), metrics, imagined
-
-        carry = (state.players.disc, state.memory)
-        if recipe.n_disc > 1:
-            carry = jax.lax.fori_loop(
-                0, recipe.n_disc - 1, lambda i, c: one_disc(c, i)[0], carry
-            )
-        (disc, memory), metrics, imagined = one_disc(carry, recipe.n_disc - 1)
-        last = jax.tree.map(lambda x: x[-1], batch)
-
-        def one_gen(carry: Any, i: Any, imagined: Any = None) -> Any:
-            gen, memory, _ = carry
-            dream, judge = contexts(gen_key, i, last, memory)
-            imagined = imagined or turns.imagine(gen, dream)
-            return turns.gen_turn(Pair(gen, disc), judge, imagined)
-
-        shared = imagined if recipe.share_noise else None
-        moved = one_gen((state.players.gen, memory, None), 0, shared)
-        if recipe.n_gen > 1:
-            moved = jax.lax.fori_loop(
-                1, recipe.n_gen, lambda i, c: one_gen(c, i), moved
-            )
-        gen, memory, gen_metrics = moved
-        return Pair(gen, disc), memory, gathered({**metrics, **gen_metrics}, axis)
+        deal = Deal(batch, hyper, state.step, Pair(gen_key, disc_key))
+        played = game.play(turns, state.players, state.memory, deal)
+        players, memory, metrics = played
+        return players, memory, gathered(metrics, axis)
 
     return moves
 

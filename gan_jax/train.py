@@ -70,9 +70,8 @@ def begin(
     """
     if newest is not None:
         shapes = shape_of_state(job)
-        return runner.place(
-            hosts.share(saved.load(newest, shapes) if saved else shapes)
-        )
+        state = saved.load(newest, shapes, job.hyper) if saved else shapes
+        return runner.place(hosts.share(state))
     start = jax.jit(partial(init, job.recipe, job.nets, job.hyper))
     return runner.place(start(np.uint32(job.config.seed)))
 
@@ -121,6 +120,8 @@ def data_facts(dataset: Dataset) -> dict[str, Any]:
         "name": dataset.name,
         "digest": dataset.digest,
         "shape": list(dataset.images.shape[1:]),
+        "source_shape": list(dataset.source_shape),
+        "paired": dataset.paired,
         "examples": len(dataset.images),
         "label_names": list(dataset.label_names),
         "skipped": len(dataset.skipped),

@@ -15,13 +15,14 @@ from gan_jax.types import Hyper, Metrics, Pair, Player, Recipe, lookup
 # Each takes the numbers of `hyper["optim"][player]`, which may be traced. The structure of an optimizer's
 # state is fixed by its name (momentum is always carried), so that a sweep over any number is one program.
 OPTIMIZERS: dict[str, Callable[[Hyper], optax.GradientTransformation]] = {
-    "adam": lambda n: optax.adam(n["lr"], b1=n["b1"], b2=n["b2"], eps=n["eps"]),
-    "adamw": lambda n: optax.adamw(
-        n["lr"], b1=n["b1"], b2=n["b2"], eps=n["eps"], weight_decay=n["weight_decay"]
-    ),
+    "adam": lambda n: optax.adam(n["lr"], **_adam(n)),
+    "adamw": lambda n: optax.adamw(n["lr"], **_adam(n), weight_decay=n["weight_decay"]),
     "adabelief": lambda n: optax.adabelief(
         n["lr"], b1=n["b1"], b2=n["b2"], eps=n["eps"]
     ),
+    # Daskalakis et al. 2018 (arXiv:1711.00141): twice this slope less the last one, of gradients or of Adam's steps
+    "optimistic_adam": lambda n: optax.optimistic_adam_v2(n["lr"], **_adam(n)),
+    "optimistic_gd": lambda n: optax.optimistic_gradient_descent(n["lr"]),
     "lion": lambda n: optax.lion(
         n["lr"], b1=n["b1"], b2=n["b2"], weight_decay=n["weight_decay"]
     ),
@@ -30,6 +31,12 @@ OPTIMIZERS: dict[str, Callable[[Hyper], optax.GradientTransformation]] = {
     ),
     "sgd": lambda n: optax.sgd(n["lr"], momentum=n["momentum"]),
 }
+
+
+def _adam(n: Hyper) -> dict[str, Any]:
+    """Adam's numbers; eps_root is set only where an update is differentiated."""
+    root = n.get("eps_root", 0.0)
+    return {"b1": n["b1"], "b2": n["b2"], "eps": n["eps"], "eps_root": root}
 
 
 def optimizers(recipe: Recipe, hyper: Hyper) -> Pair:
@@ -57,8 +64,16 @@ def bind(recipe: Recipe, nets: Pair, axis: str | None = None) -> Any:
     return lookup("objective", OBJECTIVES, recipe.objective).bind(recipe, nets, gather)
 
 
+Slope = tuple[Any, tuple[Any, Metrics, Any]]  # gradients, (vars, metrics, memory)
+Moved = tuple[Player, Any, Metrics]  # a player, memory, metrics
+Ahead = Callable[[Player, Context, Any], Player]
+
+
 class Turns:
-    """The three moves of a step: imagine (a generator forward kept open), disc_turn, gen_turn."""
+    """What players can do in a step: imagine (a generator forward kept open), find their slope, step down it.
+
+    disc_turn and gen_turn are both at once. How these make a step is the game's matter (games.py).
+    """
 
     def __init__(self, recipe: Recipe, nets: Pair, axis: str | None):
         """With `axis`, gradients, statistics and memory are averaged over that mapped axis."""
@@ -102,37 +117,50 @@ class Turns:
         seen = {name: self.mean(metrics[name]) for name in watched}
         return Pair(**stalled(seen, bounds))
 
-    def disc_turn(self, disc: Player, context: Context, made: Any) -> Any:
-        """(D after its update or updates, memory, metrics)."""
-        tx = optimizers(self.recipe, context.hyper).disc
-        metrics, memory = {}, context.memory
-        for detach in self.halves:
-            gradient = jax.grad(self.objective.disc_loss, has_aux=True)
-            at = context._replace(memory=memory)
-            grads, (vars, metrics, memory) = gradient(
-                disc.params, disc.vars, at, made, detach
-            )
-            grads, memory = self.mean((grads, memory))
-            moved = self.clipped(self.move(disc, grads, vars, tx), context.hyper)
-            metrics = {**metrics, "grad/disc": optax.tree.norm(grads)}
-            if self.stalls:
-                rest = self.rest(context.hyper, metrics).disc
-                moved = keep(rest, moved, disc)
-                metrics["stall/disc"] = rest.astype(jnp.float32)
-            disc = moved
-        return disc, memory, metrics
+    def disc_slope(
+        self, disc: Player, context: Context, made: Any, detach: Any = None
+    ) -> Slope:
+        """The gradient of D's loss on this device, and (statistics, metrics, memory) after it."""
+        gradient = jax.grad(self.objective.disc_loss, has_aux=True)
+        return gradient(disc.params, disc.vars, context, made, detach or both)
 
-    def gen_turn(self, players: Pair, context: Context, imagined: Any) -> Any:
-        """(G after its update, memory, metrics)."""
+    def gen_slope(
+        self, players: Pair, context: Context, imagined: Any, ahead: Ahead | None = None
+    ) -> Slope:
+        """The gradient of G's loss on this device, and (statistics, metrics, memory) after it.
+
+        ahead(disc, context, made) -> the D that G has to face; the gradient flows through it. None: D as it is.
+        """
         made, pull_back, vars = imagined
-        gradient = jax.grad(self.objective.gen_loss, argnums=(0, 1), has_aux=True)
-        (on_made, direct), (metrics, memory) = gradient(
-            made, players.gen.params, players.disc, context
-        )
+
+        def loss(made: Any, params: Any) -> Any:
+            faced = ahead(players.disc, context, made) if ahead else players.disc
+            return self.objective.gen_loss(made, params, faced, context)
+
+        gradient = jax.grad(loss, argnums=(0, 1), has_aux=True)
+        (on_made, direct), seen = gradient(made, players.gen.params)
         through = pull_back(on_made)[0]
-        grads, memory = self.mean((jax.tree.map(jnp.add, through, direct), memory))
+        return jax.tree.map(jnp.add, through, direct), (vars, *seen)
+
+    def disc_step(self, disc: Player, slope: Slope, context: Context) -> Moved:
+        """D after one update of its optimizer by a slope, memory and metrics."""
+        grads, (vars, metrics, memory) = slope
+        grads, memory = self.mean((grads, memory))
+        tx = optimizers(self.recipe, context.hyper).disc
+        moved = self.clipped(self.move(disc, grads, vars, tx), context.hyper)
+        metrics = {**metrics, "grad/disc": optax.tree.norm(grads)}
+        if self.stalls:
+            rest = self.rest(context.hyper, metrics).disc
+            moved = keep(rest, moved, disc)
+            metrics["stall/disc"] = rest.astype(jnp.float32)
+        return moved, memory, metrics
+
+    def gen_step(self, gen: Player, slope: Slope, context: Context) -> Moved:
+        """G after one update of its optimizer by a slope, memory and metrics."""
+        grads, (vars, metrics, memory) = slope
+        grads, memory = self.mean((grads, memory))
         tx = optimizers(self.recipe, context.hyper).gen
-        gen = self.move(players.gen, grads, vars, tx)
+        moved = self.move(gen, grads, vars, tx)
         metrics = {**metrics, "grad/gen": optax.tree.norm(grads)}
         rests = []
         if self.stalls:
@@ -141,8 +169,24 @@ class Turns:
         if "disc_pretrain" in self.recipe.tricks:
             rests.append(context.step < context.hyper["trick"]["disc_pretrain"])
         for rest in rests:
-            gen = keep(rest, gen, players.gen)
-        return gen, memory, metrics
+            moved = keep(rest, moved, gen)
+        return moved, memory, metrics
+
+    def disc_turn(self, disc: Player, context: Context, made: Any) -> Moved:
+        """D after its update, or updates where each side of its loss has its own."""
+        memory, metrics = context.memory, {}
+        for detach in self.halves:
+            at = context._replace(memory=memory)
+            slope = self.disc_slope(disc, at, made, detach)
+            disc, memory, metrics = self.disc_step(disc, slope, at)
+        return disc, memory, metrics
+
+    def gen_turn(
+        self, players: Pair, context: Context, imagined: Any, ahead: Ahead | None = None
+    ) -> Moved:
+        """G after its update; `ahead` as in `gen_slope`."""
+        slope = self.gen_slope(players, context, imagined, ahead)
+        return self.gen_step(players.gen, slope, context)
 
 
 def both(real: Any, fake: Any) -> Any:

@@ -114,6 +114,8 @@ class ModelSpec:
     depth: int = 1  # hidden layers of an MLP
     kernel: int = 4
     init: str = "normal"
+    disc_init: str = ""  # "": as `init`
+    embedding_init: str = ""  # of labels' embeddings; "": N(0, 1)
     norm: str = "batch"
     disc_norm: str = ""  # "": as `norm`
     gen_spectral: bool = False  # spectral normalisation of every kernel
@@ -122,6 +124,8 @@ class ModelSpec:
     attention: int = 0  # side of the picture that a self-attention block sees; 0: none
     minibatch: str = "none"  # a name of models.kit.MINIBATCH
     dropout: bool = False  # in the discriminator; the rate is hyper["model"]["dropout"]
+    gen_dropout: bool = False  # in the generator; hyper["model"]["gen_dropout"]
+    disc_source: bool = True  # D is shown the source of a pair beside the picture
     precision: str = "float32"
     impl: str = "fast"  # how convolutions are written: a name of models.conv.CONV
 
@@ -157,6 +161,7 @@ class Recipe:
     disc_split: bool = False
     joint_batch: bool = False  # D judges real and fake in one pass
     role_swap: bool = False  # D learns to say fake
+    image_pool: int = 0  # fakes kept to show D later (objective "cycle")
 
 
 def lookup(kind: str, table: Mapping[str, Any], name: str, own: bool = True) -> Any:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from gan_jax.fields import FIELDS
 from gan_jax.fields.rules import NUMERIC
 from gan_jax.losses import LOSSES
-from gan_jax.models import ENERGY_MODELS
+from gan_jax.models import ENERGY_MODELS, TRANSLATORS
 from gan_jax.tricks import SCHEDULES
 from gan_jax.types import UserError
 
@@ -131,6 +131,10 @@ def matched(values, often):
         needs |= {"objective": "infogan", "model.code_classes": 3}
     if values.get("augment.target"):
         needs |= {"augment.cutout": True}
+    if model in TRANSLATORS:
+        needs |= {"objective": "image_to_image", "data.source": "edges:digits"}
+        needs |= {"model.latent_dim": 100, "model.latent_dist": "normal"}
+        needs |= {"model.condition": "none", "model.codes": 0}
     if model == "r3gan":
         needs |= {"model.norm": "none", "model.disc_norm": "none"}
     return {**values, **needs} if often else values

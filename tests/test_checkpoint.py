@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -301,3 +302,21 @@ def test_kill_in_the_middle_of_saves(tmp_path):
         made.save(10_002, small(2))
         assert set(os.listdir(made.folder)) == {"10001", "10002", LEDGER}
     assert leftovers > 0  # some kills did hit a save
+
+
+def test_a_checkpoint_that_is_older_than_a_number_takes_it_from_the_config(tmp_path):
+    saved, old = Checkpoints(tmp_path), train_state()
+    saved.save(0, old)
+    numbers = {**old.hyper, "game_args": {"consensus": np.float32(2.0)}}
+    target = replace(old, hyper=jax.tree.map(jnp.asarray, numbers))
+    with pytest.raises(CheckpointError, match="game_args.consensus is absent"):
+        saved.restore(0, target)
+    found = saved.restore(0, target, numbers)
+    assert float(found.hyper["game_args"]["consensus"]) == 2.0
+    assert bits(replace(found, hyper=old.hyper)) == bits(old)
+    known = {**numbers, "optim": {"gen": {"lr": np.float32(9.0)}}}
+    kept = saved.restore(0, target, known).hyper["optim"]["gen"]["lr"]
+    assert kept == np.float32(1e-4), "what is in the file counts"
+    wrong = replace(target, memory={"lecam": jnp.zeros(3), "pool": jnp.zeros((0, 3))})
+    with pytest.raises(CheckpointError, match="lecam"):
+        saved.restore(0, wrong, numbers)

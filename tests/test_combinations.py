@@ -4,16 +4,16 @@ import pytest
 
 from gan_jax import config
 from gan_jax.augment import AUGMENTS
-from gan_jax.auxiliary import AUXILIARY
 from gan_jax.combinations import RULES, check_data
 from gan_jax.config import ConfigError
 from gan_jax.latents import LATENTS
 from gan_jax.losses import LOSSES
-from gan_jax.models import ENERGY_MODELS, MODELS
+from gan_jax.models import ENERGY_MODELS, MODELS, TRANSLATORS
 from gan_jax.models.conv import CONV
 from gan_jax.models.kit import CONDITIONS, MINIBATCH
 from gan_jax.models.layers import INITS
 from gan_jax.models.norms import NORMS
+from gan_jax.objectives import OBJECTIVES
 from gan_jax.parallel import PARALLEL
 from gan_jax.penalties import PENALTIES
 from gan_jax.regularisers import REGULARISERS
@@ -25,6 +25,8 @@ ENERGY = {"model.name": "began", "loss": "began"}
 VIRTUAL = {"model.norm": "virtual"}
 ACGAN = {"objective": "acgan", "model.condition": "concat_gen"}
 INFOGAN = {"objective": "infogan", "model.codes": 1}
+PAIRED = {"objective": "image_to_image", "model.name": "pix2pix"}
+CYCLE = {"objective": "cycle", "model.name": "cyclegan"}
 ADA = {"augment.ada": True, "augment.target": 0.6}
 
 
@@ -182,6 +184,92 @@ REFUSED = [  # (changes, part of the reason, the cure as changes)
         {"penalty.gp": 10.0},
     ),
     (
+        {"objective": "cycle"},
+        "need each other; these are objective='cycle' and model.name='dcgan'",
+        {"model.name": "pix2pix"},
+    ),
+    (
+        {"model.name": "srgan"},
+        "networks pix2pix, cyclegan, srgan turn pictures into pictures",
+        {"objective": "image_to_image"},
+    ),
+    (
+        {**CYCLE, "model.gen_dropout": 0.5},
+        "gen_dropout is for the network pix2pix",
+        {"model.name": "pix2pix"},
+    ),
+    (
+        {**PAIRED, "model.latent_dim": 64},
+        "is of latents, and objective 'image_to_image' feeds G pictures: leave it at 100",
+        {"model.latent_dim": 100},
+    ),
+    (
+        {**CYCLE, "model.latent_dist": "uniform"},
+        "leave it at normal",
+        {"model.latent_dist": "normal"},
+    ),
+    (
+        {**PAIRED, "model.condition": "concat"},
+        "tells the networks no labels: model.condition=none",
+        {"model.condition": "none"},
+    ),
+    (
+        {**PAIRED, "penalty.latent_consistency": 1.0},
+        "has none: penalty.latent_consistency=0",
+        {"penalty.latent_consistency": 0.0},
+    ),
+    (
+        {**PAIRED, "augment.color": True},
+        "augment.color mixes colours.*model.disc_source=false",
+        {"model.disc_source": False},
+    ),
+    (
+        {**PAIRED, **ADA},
+        "augment.ada mixes colours",
+        {"augment.ada": False, "augment.cutout": True},
+    ),
+    ({**PAIRED, "trick.packing": 2}, "labels, sources or", {"trick.packing": 1}),
+    (
+        {**PAIRED, "model.minibatch": "stddev"},
+        "judges patches, not batches: model.minibatch=none",
+        {"model.name": "srgan"},
+    ),
+    (
+        {**CYCLE, "penalty.consistency": 1.0},
+        "move with them: penalty.consistency=0",
+        {"penalty.consistency": 0.0},
+    ),
+    (
+        {**CYCLE, **VIRTUAL},
+        "cannot tell its reference batch: model.disc_norm=batch",
+        {"model.disc_norm": "batch"},
+    ),
+    (
+        {**PAIRED, "trick.image_pool": 50},
+        "image_pool is for objective cycle; 'image_to_image' has none",
+        {"trick.image_pool": 0},
+    ),
+    (
+        {**CYCLE, "trick.image_pool": 50, "parallel": "pmap"},
+        "one pool for all devices: parallel=jit",
+        {"parallel": "jit"},
+    ),
+    (
+        {**CYCLE, "trick.image_pool": 50, "trick.disc_split": True},
+        "fill the pool twice: trick.disc_split=false",
+        {"trick.disc_split": False},
+    ),
+    (
+        {**ENERGY, "trick.logit_clip": 16.0},
+        "cuts logits, and loss 'began' has energies: trick.logit_clip=0",
+        {"trick.logit_clip": 0.0},
+    ),
+    (
+        {**PAIRED, "trick.adversarial": 0.0, "loss_args.l1": 0.0},
+        "nothing to learn",
+        {"loss_args.l2": 1.0},
+    ),
+    (
         {"trick.adversarial": 0.0},
         "nothing to learn: set trick.feature_matching",
         {"trick.feature_matching": 1.0},
@@ -222,10 +310,13 @@ COMPANIONS = {  # what a name needs beside it
     **{("model.name", name): {"loss": "began"} for name in ENERGY_MODELS},
     ("objective", "acgan"): {"model.condition": "concat_gen"},
     ("objective", "infogan"): {"model.codes": 1},
+    ("objective", "image_to_image"): PAIRED,
+    ("objective", "cycle"): CYCLE,
+    **{("model.name", n): {"objective": "image_to_image"} for n in TRANSLATORS},
 }
 TABLES = {
     "loss": LOSSES,
-    "objective": AUXILIARY,
+    "objective": OBJECTIVES,
     "model.name": MODELS,
     "model.latent_dist": LATENTS,
     "model.condition": CONDITIONS,

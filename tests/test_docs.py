@@ -10,6 +10,7 @@ from gan_jax.data import SOURCES
 from gan_jax.eval.features import FEATURES
 from gan_jax.eval.measures import METRICS
 from gan_jax.fields import FIELDS
+from gan_jax.games import GAMES
 from gan_jax.losses import LOSSES
 from gan_jax.models import MODELS
 from gan_jax.models.kit import CONDITIONS, MINIBATCH
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = re.compile(r"[a-z0-9_]+")
 TABLES = {
     "losses": LOSSES,
+    "games": GAMES,
     "penalties": PENALTIES,
     "regularisers": REGULARISERS,
     "feature matching": FEATURE_MATCHING,
@@ -54,7 +56,7 @@ def test_every_row_has_its_line(table):
 def test_every_source_and_config_is_in_the_readme():
     shown = quoted("README.md")
     assert set(SOURCES) - shown == set()
-    assert {path.stem for path in (ROOT / "configs").glob("*.py")} - shown == set()
+    assert {path.stem for path in (ROOT / "configs").rglob("*.py")} - shown == set()
 
 
 def test_every_metric_and_its_features_are_explained():

@@ -151,3 +151,39 @@ def test_gif_takes_the_last_size_and_needs_pictures(tmp_path):
         assert gif.size == (4, 6) and gif.n_frames == 2
     with pytest.raises(ValueError, match="no pictures"):
         images.save_gif(tmp_path / "b.gif", [])
+
+
+def moving(count, channels):
+    """A white square that moves over noise that stays."""
+    still = np.random.default_rng(0).integers(0, 200, (24, 40, channels))
+    frames = np.repeat(still[None].astype(np.uint8), count, axis=0)
+    for i in range(count):
+        frames[i, 4:12, 2 * i : 2 * i + 8] = 255
+    return frames
+
+
+@pytest.mark.parametrize(("channels", "off"), [(1, 0), (3, 60)])
+def test_frames_are_animated(tmp_path, channels, off):
+    frames = moving(6, channels)
+    images.save_frames(tmp_path / "a.gif", iter(frames), 70, 3)
+    images.save_frames(tmp_path / "b.gif", frames, 70, 3)
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames == 6 and gif.info["loop"] == 0
+        for i, frame in enumerate(frames):
+            gif.seek(i)
+            assert gif.info["duration"] == (210 if i == 5 else 70)
+            shown = np.asarray(gif.convert("RGB")).astype(int)
+            assert np.abs(shown - frame).max() <= off
+    with pytest.raises(ValueError, match="no frames"):
+        images.save_frames(tmp_path / "c.gif", frames[:0])
+
+
+def test_frames_read_back_have_the_size_of_the_last(tmp_path):
+    sheets = [np.full((8, 8), 7, np.uint8), np.full((6, 4, 3), 9, np.uint8)]
+    pngs = [tmp_path / "a.png", tmp_path / "b.png"]
+    for png, sheet in zip(pngs, sheets, strict=True):
+        images.save_png(png, sheet)
+    frames = list(images.read_frames(pngs))
+    assert [x.shape for x in frames] == [(6, 4, 3)] * 2
+    assert (frames[0] == 7).all() and (frames[1] == 9).all()

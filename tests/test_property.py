@@ -200,7 +200,7 @@ def test_what_a_forward_pass_leaves():
     c = tiny(**{"model.depth": 1, "model.latent_dim": 3})
     recipe, nets, hyper = parts(c, (2,))
     state = jax.eval_shape(functools.partial(init, recipe, nets, hyper), 0)
-    assert forward_bytes(recipe, nets, hyper, state) == 4 * 8 * (16 + 2 + 16 + 1)
+    assert forward_bytes(recipe, nets, state) == 4 * 8 * (16 + 2 + 16 + 1)
 
 
 def shapes_of_a_step(values):

@@ -219,7 +219,8 @@ def test_config_round_trip(run):
     assert set(read["versions"]) == versions
     assert read["versions"]["numpy"] == np.__version__
     assert read["command"] == "python launch.py --seed=1"
-    assert read["data"] == {"shape": [28, 28, 1]}
+    older = {"source_shape": [], "paired": False}  # what runs before these facts had
+    assert read["data"] == {"shape": [28, 28, 1], **older}
     assert os.listdir(run.workdir) == ["config.json"]
 
 

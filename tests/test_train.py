@@ -230,7 +230,7 @@ def test_an_uneven_batch_is_refused(tmp_path, capsys):
     assert not (tmp_path / "x").exists(), "refused before any work"
 
 
-CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.py"))
 # half a minute of compiling each; their networks and losses train in test_matrix
 LARGE = ("resnet", "r3gan", "began")
 

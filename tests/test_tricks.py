@@ -78,6 +78,7 @@ FORMS = {
     "l2_of_means": lambda r, f: np.sum((r.mean(0) - f.mean(0)) ** 2),
     "l1_of_means": lambda r, f: np.mean(np.abs(r.mean(0) - f.mean(0))),
     "per_sample_l2": lambda r, f: np.mean((r - f) ** 2),
+    "per_sample_sum": lambda r, f: np.sum(np.mean((r - f) ** 2, 1)),
 }
 
 
@@ -86,8 +87,18 @@ def test_the_forms_of_feature_matching(form):
     got = FEATURE_MATCHING[form](REAL, FAKE)
     np.testing.assert_allclose(got, FORMS[form](REAL, FAKE), rtol=1e-5)
     shuffled = FEATURE_MATCHING[form](REAL, FAKE[::-1].copy())
-    of_means = form != "per_sample_l2"
+    of_means = "per_sample" not in form
     assert np.isclose(got, shuffled, rtol=1e-5) == of_means
+
+
+def test_a_tenth_of_the_published_sum_is_6_4_mean_squares():
+    """configs/sources/shekkizh_celeba.py: 64 pictures of 64 x 64 pixels, 4 x 4 x 512 features."""
+    real, fake = RNG.normal(size=(2, 64, 4 * 4 * 512)).astype(np.float32)
+    half_sum = np.sum((real - fake).astype(np.float64) ** 2) / 2
+    ours = FEATURE_MATCHING["per_sample_sum"](real, fake)
+    np.testing.assert_allclose(ours, half_sum / (64 * 64), rtol=1e-5)
+    mean_squares = FEATURE_MATCHING["per_sample_l2"](real, fake)
+    np.testing.assert_allclose(0.1 * ours, 6.4 * mean_squares, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(12, 4, 3, 2), (12, 5)])

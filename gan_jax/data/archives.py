@@ -31,8 +31,18 @@ def load_folder(spec: DataSpec, argument: str) -> Dataset:
         raise DataError(
             f"there is no folder {str(folder)!r} (data source {spec.source!r})"
         )
-    facts = _facts(folder)
+    facts = facts_of(folder)
     names = sorted(facts)
+    return load_or_decode(folder_pictures(folder, facts, names, _labels(names)), spec)
+
+
+def folder_pictures(
+    folder: Path,
+    facts: dict[str, tuple],
+    names: list[str],
+    labels: Callable[[list[int]], Labels],
+) -> Pictures:
+    """The pictures of these names below a folder, in this order. facts: as `facts_of`; labels: as `Pictures.labels`."""
 
     def read(i: int) -> Path:
         path = folder / names[i]
@@ -41,8 +51,7 @@ def load_folder(spec: DataSpec, argument: str) -> Dataset:
         return path
 
     fingerprint = _fingerprint((name, *facts[name]) for name in names)
-    pictures = Pictures(names, read, _labels(names), f"folder {folder}", fingerprint)
-    return load_or_decode(pictures, spec)
+    return Pictures(names, read, labels, f"folder {folder}", fingerprint)
 
 
 def load_zip(spec: DataSpec, argument: str) -> Dataset:
@@ -136,7 +145,7 @@ def _labels(names: list[str]) -> Callable[[list[int]], Labels]:
     return lambda kept: labels_of([names[i] for i in kept])
 
 
-def _facts(folder: Path) -> dict[str, tuple]:
+def facts_of(folder: Path) -> dict[str, tuple]:
     """Return path below the folder -> size and time of every picture, or why that cannot be known (a dead link)."""
 
     def stop(error: OSError) -> None:

@@ -17,7 +17,14 @@ from gan_jax.data.arrays import (
     check_size,
     load_arrays,
 )
-from gan_jax.data.spec import DataError, Dataset, DataSpec, check_split, untrusted
+from gan_jax.data.spec import (
+    DataError,
+    Dataset,
+    DataSpec,
+    NoSplit,
+    check_split,
+    untrusted,
+)
 
 _PREFIX = {"train": "train", "test": "t10k"}
 _UNSIGNED_BYTE = 8
@@ -38,7 +45,7 @@ def load(spec: DataSpec, argument: str) -> Dataset:
     images = _find(folder, f"{prefix}-images", 3)
     labels = _find(folder, f"{prefix}-labels", 1)
     if images is None:
-        raise DataError(_HELP.format(folder=folder, prefix=prefix))
+        raise NoSplit(_HELP.format(folder=folder, prefix=prefix))
 
     def read() -> Arrays:
         pixels = read_idx(images, 3)[..., None]

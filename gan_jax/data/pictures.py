@@ -22,9 +22,17 @@ MAX_PIXELS = (
 FORMATS = ("PNG", "JPEG", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
+
+class Half(NamedTuple):
+    """One half of a picture that is twice as wide as high: a pair side by side. number: 0 left, 1 right."""
+
+    whole: Path | bytes
+    number: int
+
+
 Raw = (
-    Path | bytes | np.ndarray
-)  # a file, a file's content, or pixels uint8 [H, W] or [H, W, C]
+    Path | bytes | np.ndarray | Half
+)  # a file, a file's content, pixels uint8 [H, W] or [H, W, C], or a half of a file
 
 Labels = tuple[np.ndarray | None, tuple[str, ...]]
 
@@ -55,7 +63,8 @@ class Header(NamedTuple):
 def header(raw: Raw) -> Header:
     """Read size and colour without decoding. Raises what Pillow raises for a damaged file, DataError for a huge one."""
     with _open(raw) as image:
-        return Header(image.width, image.height, _is_grey(image))
+        _, width = _span(raw, image)
+        return Header(width, image.height, _is_grey(image))
 
 
 def decode(raw: Raw, crop: int, resolution: int, grey: bool) -> np.ndarray:
@@ -65,8 +74,9 @@ def decode(raw: Raw, crop: int, resolution: int, grey: bool) -> np.ndarray:
             # the decoder passes over checksums: a changed byte could be a changed pixel
             with _open(raw) as again:
                 again.verify()
-        side = crop_side(image.width, image.height, crop)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
+        begin, width = _span(raw, image)
+        side = crop_side(width, image.height, crop)
+        left, top = begin + (width - side) // 2, (image.height - side) // 2
         image = _flatten(image.crop((left, top, left + side, top + side)), grey)
     if resolution and resolution != side:
         image = image.resize((resolution, resolution), Image.Resampling.BILINEAR)
@@ -91,7 +101,20 @@ def resize_all(images: np.ndarray, crop: int, resolution: int) -> np.ndarray:
     )
 
 
+def _span(raw: Raw, image: Any) -> tuple[int, int]:
+    """Where the picture begins in its file, and its width, in pixels. Raises DataError for a half of what is no pair."""
+    if not isinstance(raw, Half):
+        return 0, image.width
+    if image.width != 2 * image.height:
+        raise DataError(
+            f"{image.width} x {image.height} pixels, and a pair side by side is twice as wide as high"
+        )
+    return raw.number * image.height, image.height
+
+
 def _open(raw: Raw) -> AbstractContextManager[Any]:
+    if isinstance(raw, Half):
+        raw = raw.whole
     if isinstance(raw, np.ndarray):
         return Image.fromarray(raw[:, :, 0] if raw.shape[2:] == (1,) else raw)
     source = io.BytesIO(raw) if isinstance(raw, bytes) else raw

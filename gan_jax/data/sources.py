@@ -2,10 +2,22 @@
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gan_jax.data import archives, cifar, idx, npz, shipped, stacked, tfds, toy
+from gan_jax.data import (
+    archives,
+    cifar,
+    idx,
+    npz,
+    pair_folders,
+    pairs,
+    shipped,
+    stacked,
+    tfds,
+    toy,
+)
 from gan_jax.data.spec import DataError, Dataset, DataSpec
 from gan_jax.types import lookup
 
@@ -40,6 +52,11 @@ def load(spec: DataSpec) -> Dataset:
     if not isinstance(data, Dataset):
         raise DataError(
             f"data source {spec.source!r} must return a gan_jax.data.Dataset, not {type(data).__name__}"
+        )
+    if data.sources is not None and len(data.sources) != len(data.images):
+        raise DataError(
+            f"data source {spec.source!r} must return as many sources as images, "
+            f"not {len(data.sources):,} and {len(data.images):,}"
         )
     return data
 
@@ -132,4 +149,40 @@ SOURCES: dict[str, Source] = {
     "ring": Source(toy.load, "points of 8 modes on a circle of radius 1"),
     "grid": Source(toy.load, "points of 25 modes on a 5 x 5 grid"),
     "swiss_roll": Source(toy.load_swiss_roll, "points of a Swiss roll, no labels"),
+    "edges": Source(
+        partial(pairs.load_made, load, pairs.edges),
+        "pairs: the edges of any source's pictures, dark on white, and the pictures",
+        "SOURCE",
+        available,
+    ),
+    "grey": Source(
+        partial(pairs.load_made, load, pairs.grey),
+        "pairs: any source's colour pictures without their colour, and as they are",
+        "SOURCE",
+        available,
+    ),
+    "small": Source(
+        partial(pairs.load_made, load, pairs.small),
+        "pairs: any source's pictures 4 times smaller, and as they are",
+        "SOURCE",
+        available,
+    ),
+    "domains": Source(
+        partial(pairs.load_domains, load),
+        "two domains: the pictures of labels A and B of any source",
+        "SOURCE,A,B",
+        lambda argument: available(argument.rsplit(",", 2)[0]),
+    ),
+    "paired": Source(
+        pair_folders.load_paired,
+        "your pairs: pictures of the same names in DIR/source and DIR/target, or side by side",
+        "DIR",
+        _is_dir,
+    ),
+    "unpaired": Source(
+        pair_folders.load_unpaired,
+        "two domains: the pictures of two folders",
+        "DIR_A,DIR_B",
+        pair_folders.unpaired_available,
+    ),
 }

@@ -14,6 +14,10 @@ class DataError(UserError):
     """A mistake or a missing file that the user can mend; the message says how."""
 
 
+class NoSplit(DataError):
+    """The source has no such split."""
+
+
 class DataSpec(NamedTuple):
     """Which pictures, and in which shape.
 
@@ -38,8 +42,8 @@ class Dataset(NamedTuple):
     """Examples in memory or memory-mapped, read-only.
 
     images: uint8 [N, H, W, C], or float32 [N, D] points. labels: int32 [N] or None. label_names: () when
-    there are no labels. digest: sha256 of shape, bytes and labels (see `hasher`), the same on each machine
-    that has the same examples. skipped: "name: reason" of each picture that was left out (`DataSpec.skip_bad`),
+    there are no labels. digest: sha256 of shape, bytes, labels and sources (see `in_memory`), the same on each
+    machine that has the same examples. skipped: "name: reason" of each picture that was left out (`DataSpec.skip_bad`),
     made of printable characters.
 
     sources: uint8 [N, h, w, c], what an image-to-image task turns into `images`: the input of the same example
@@ -71,8 +75,13 @@ def in_memory(
     labels: np.ndarray | None,
     label_names: tuple[str, ...],
     name: str,
+    sources: np.ndarray | None = None,
+    paired: bool = False,
 ) -> Dataset:
-    """Return a read-only Dataset of arrays in memory: images [N, ...], labels [N] or None."""
+    """Return a read-only Dataset of arrays in memory: images [N, ...], labels [N] or None, sources [N, ...] or None.
+
+    The digest reads images, then labels, then the sources' kind and shape and bytes where there are any.
+    """
     images = np.ascontiguousarray(images)
     digest = hasher(images.shape, images.dtype)
     digest.update(images)
@@ -81,13 +90,19 @@ def in_memory(
         labels = np.ascontiguousarray(labels, np.int32)
         digest.update(labels)
         labels.setflags(write=False)
-    return Dataset(images, labels, label_names, name, digest.hexdigest())
+    if sources is not None:
+        sources = np.ascontiguousarray(sources)
+        digest.update(f"{paired} {sources.dtype.name} {sources.shape}".encode())
+        digest.update(sources)
+        sources.setflags(write=False)
+    said = name, digest.hexdigest(), ()
+    return Dataset(images, labels, label_names, *said, sources, paired)
 
 
 def check_split(spec: DataSpec, splits: tuple[str, ...]) -> None:
-    """Raise DataError unless the source has the split that is asked for."""
+    """Raise NoSplit, a DataError, unless the source has the split that is asked for."""
     if spec.split not in splits:
-        raise DataError(
+        raise NoSplit(
             f"data source {spec.source!r} has no split {spec.split!r}; choices: {', '.join(splits)}"
         )
 

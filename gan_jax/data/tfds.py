@@ -11,7 +11,7 @@ import numpy as np
 
 from gan_jax.data.cache import load_or_decode
 from gan_jax.data.pictures import Labels, Pictures
-from gan_jax.data.spec import DataError, Dataset, DataSpec
+from gan_jax.data.spec import DataError, Dataset, DataSpec, NoSplit
 
 
 def load(spec: DataSpec, argument: str) -> Dataset:
@@ -27,7 +27,7 @@ def load(spec: DataSpec, argument: str) -> Dataset:
     splits = tuple(builder.info.splits)
     base = spec.split.split("[")[0].split("+")[0]
     if splits and base not in (*splits, "all"):
-        raise DataError(
+        raise NoSplit(
             f"data source {spec.source!r} has no split {spec.split!r}; choices: {', '.join(splits)}"
         )
     image, label = _features(builder, argument)

@@ -10,7 +10,7 @@ Kinds:
 """
 
 from gan_jax.fields.evaluation import EVAL
-from gan_jax.fields.game import AUGMENT, LOSS, PENALTY, TRICK, optimizer
+from gan_jax.fields.game import AUGMENT, GAME, LOSS, PENALTY, TRICK, optimizer
 from gan_jax.fields.networks import DATA, MODEL
 from gan_jax.fields.rules import (
     Field,
@@ -39,6 +39,7 @@ FIELDS: dict[str, Field] = {
     ),
     "n_gen": Field(1, "structure", whole, "G updates an iteration"),
     **LOSS,
+    **GAME,
     "ema_decay": Field(
         0.999, "number", decay, "of G's averaged weights; 0: the latest weights"
     ),

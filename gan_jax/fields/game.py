@@ -7,11 +7,13 @@ from gan_jax.fields.rules import (
     anything,
     between,
     decay,
+    either_way,
     fraction,
     from_zero,
     one_of,
     whole,
 )
+from gan_jax.games import GAMES
 from gan_jax.losses import LOSSES
 from gan_jax.objectives import OBJECTIVES
 from gan_jax.penalties import PENALTIES
@@ -41,6 +43,28 @@ LOSS = {
     ),
     "loss_args.aux_continuous": Field(
         0.1, "number", from_zero, "infogan: weight of the continuous codes' term"
+    ),
+    "loss_args.l1": Field(
+        100.0, "number", from_zero, "image_to_image: weight of mean |G(s) - y|"
+    ),
+    "loss_args.l2": Field(
+        0.0, "number", from_zero, "image_to_image: weight of mean (G(s) - y)^2"
+    ),
+    "loss_args.cycle": Field(
+        10.0, "number", from_zero, "cycle: weight of there and back again"
+    ),
+    "loss_args.identity": Field(
+        5.0, "number", from_zero, "cycle: weight of leaving pictures of its domain"
+    ),
+}
+
+GAME = {
+    "game": Field("alternating", "structure", one_of(GAMES), "how the players move"),
+    "game_args.consensus": Field(
+        1.0, "number", from_zero, "consensus: weight of the gradient of |v|^2 / 2"
+    ),
+    "game_args.unroll": Field(
+        5, "structure", whole, "unrolled: D updates that G looks ahead"
     ),
 }
 
@@ -87,6 +111,9 @@ TRICK = {
     "trick.share_noise": Field(
         True, "structure", anything, "the first G update reuses D's last fakes"
     ),
+    "trick.same_noise": Field(
+        False, "structure", anything, "all G updates of a step use D's last noise"
+    ),
     "trick.disc_split": Field(
         False,
         "structure",
@@ -110,6 +137,12 @@ TRICK = {
     ),
     "trick.stall_gen_loss": Field(
         0.0, "switch", anything, "G rests while its loss is below; 0: never"
+    ),
+    "trick.logit_clip": Field(
+        0.0, "switch", from_zero, "logits in the losses are cut here (Keras: 16.118)"
+    ),
+    "trick.image_pool": Field(
+        0, "structure", from_zero, "cycle: fakes kept to show D later (50)"
     ),
     "trick.weight_clip": Field(
         0.0, "switch", from_zero, "D's parameters are cut to -this..this (WGAN: 0.01)"
@@ -140,14 +173,18 @@ def optimizer(player: str) -> dict[str, Field]:
     rows = {
         "name": Field("adam", "structure", one_of(OPTIMIZERS), "optimizer"),
         "lr": Field(2e-4, "number", from_zero, "learning rate"),
-        "b1": Field(0.5, "number", decay, "decay of Adam's first moment"),
+        "b1": Field(
+            0.5, "number", either_way, "decay of Adam's first moment; may be below 0"
+        ),
         "b2": Field(
             0.999, "number", decay, "decay of the squared gradient (rmsprop too)"
         ),
         "eps": Field(
             1e-8, "number", from_zero, "added to the root of the squared gradient"
         ),
-        "momentum": Field(0.0, "number", decay, "of sgd and rmsprop"),
+        "momentum": Field(
+            0.0, "number", either_way, "of sgd and rmsprop; may be below 0"
+        ),
         "weight_decay": Field(
             0.0, "number", from_zero, "of adamw and lion (decoupled)"
         ),

@@ -63,7 +63,10 @@ MODEL = {
         "D (in r3gan G too) as wide at every depth, not doubling",
     ),
     "model.depth": Field(
-        1, "structure", between(1.0, 100.0), "hidden layers of an MLP"
+        1,
+        "structure",
+        between(1.0, 100.0),
+        "hidden layers of an MLP; residual blocks of cyclegan's and srgan's G",
     ),
     "model.kernel": Field(
         4, "structure", between(2.0, 32.0), "side of the convolutions"
@@ -75,8 +78,17 @@ MODEL = {
         "side of the picture that self-attention sees; 0: none",
     ),
     "model.init": Field("normal", "structure", one_of(INITS), "initial weights"),
+    "model.disc_init": Field(
+        "", "structure", one_of(INITS, ""), "the same for D; empty: as init"
+    ),
+    "model.embedding_init": Field(
+        "",
+        "structure",
+        one_of(INITS, ""),
+        "the same for labels' embeddings; empty: N(0, 1)",
+    ),
     "model.init_std": Field(
-        0.02, "number", from_zero, "of init=normal and truncated_normal"
+        0.02, "number", from_zero, "of init=normal, truncated_normal and uniform"
     ),
     "model.norm": Field("batch", "structure", one_of(NORMS), "normalisation"),
     "model.disc_norm": Field(
@@ -95,6 +107,10 @@ MODEL = {
         "none", "structure", one_of(MINIBATCH), "what D's last layer knows of its batch"
     ),
     "model.dropout": Field(0.0, "switch", decay, "rate in D"),
+    "model.gen_dropout": Field(0.0, "switch", decay, "pix2pix: rate in G's decoder"),
+    "model.disc_source": Field(
+        True, "structure", anything, "image_to_image: D sees the source too"
+    ),
     "model.impl": Field(
         "fast",
         "structure",

@@ -91,6 +91,12 @@ def above_zero(name: str, value: Any) -> None:
         raise UserError(f"{name} is {value!r}; it must be > 0")
 
 
+def either_way(name: str, value: Any) -> None:
+    """Rule: -1 < value < 1."""
+    if not -1 < value < 1:
+        raise UserError(f"{name} is {value!r}; it must be > -1 and < 1")
+
+
 def anything(name: str, value: Any) -> None:
     """Rule: every value of the right type."""
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from gan_jax.models import basic, began, r3gan, resnet, variants
+from gan_jax.models import basic, began, r3gan, resnet, superres, translate, variants
 from gan_jax.models.norms import REFERENCE
 from gan_jax.types import Hyper, ModelSpec, Network, Pair, Params, Vars, lookup
 
@@ -24,7 +24,7 @@ def network(
     init(key, hyper, *inputs) -> (params, vars); vars is {} or holds "batch_stats", "spectral"
     apply(params, vars, hyper, *inputs, key=None, train) -> (out, vars); train=True uses the moments of the
     batch and returns the statistics updated, train=False uses the running ones and draws no dropout, so no key.
-    The inputs are z or x, then the label [B] where the spec has classes.
+    The inputs are z, a source picture or x, then the label [B] where the spec has classes.
     """
 
     def init(key: Array, hyper: Hyper, *inputs: Any) -> tuple[Params, Vars]:
@@ -105,8 +105,15 @@ MODELS = {
     "began": Pair(began.BEGANGenerator, began.BEGANDiscriminator),
     "resnet": Pair(resnet.ResNetGenerator, resnet.ResNetDiscriminator),
     "r3gan": Pair(r3gan.R3GANGenerator, r3gan.R3GANDiscriminator),
+    "pix2pix": Pair(translate.UNetGenerator, translate.PatchDiscriminator),
+    "cyclegan": Pair(translate.ResNetTranslator, translate.PatchDiscriminator),
+    "srgan": Pair(superres.SRResNet, superres.VGGDiscriminator),
 }
 # discriminators that give an energy (an autoencoder's error [B], low means real) in place of a logit
 ENERGY_MODELS = ("began",)
+# networks whose generator is fed pictures
+TRANSLATORS = ("pix2pix", "cyclegan", "srgan")
+# discriminators that give a logit for each patch of a picture: logits [B * patches]
+PATCHED = ("pix2pix", "cyclegan")
 # networks that `model.attention` can give a self-attention block
 ATTENTIVE = ("resnet", "r3gan")

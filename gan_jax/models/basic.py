@@ -17,6 +17,7 @@ from gan_jax.models.kit import (
 from gan_jax.types import Scores, UserError
 
 Image = Float[Array, "B H W C"]
+Source = Float[Array, "B h w c"]
 Example = Float[Array, "B H W C"] | Float[Array, "B D"]
 
 

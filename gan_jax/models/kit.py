@@ -47,11 +47,17 @@ class Kit:
         numbers = hyper["model"]
         norm = spec.norm if player == "gen" else spec.disc_norm or spec.norm
         self.dtype = lookup("precision", PRECISIONS, spec.precision)
-        self.init = lookup("init", INITS, spec.init)(numbers["init_std"])
+        init = spec.init if player == "gen" else spec.disc_init or spec.init
+        self.init = lookup("init", INITS, init)(numbers["init_std"])
+        self.embedding_init = nn.initializers.normal(1.0)
+        if spec.embedding_init:
+            named = lookup("init", INITS, spec.embedding_init)
+            self.embedding_init = named(numbers["init_std"])
         self.norm_layer = lookup("norm", NORMS, norm)
         self.bias = norm == "none"  # whether a layer before a norm needs a bias
         self.momentum = numbers["norm_momentum"]
-        self.rate = numbers["dropout"] if spec.dropout else None
+        rate = {"gen": "gen_dropout", "disc": "dropout"}[player]
+        self.rate = numbers[rate] if getattr(spec, rate) else None
         self.spectral = getattr(spec, f"{player}_spectral")
         condition = lookup("model.condition", CONDITIONS, spec.condition)
         self.condition = getattr(condition, player)
@@ -71,10 +77,11 @@ class Kit:
         rest = self._common(bias)
         return Conv(features, size, stride, impl=self.spec.impl, **rest)
 
-    def up(self, features: int, bias: bool) -> ConvTranspose:
-        """Return a transposed convolution of stride 2."""
+    def up(self, features: int, bias: bool, kernel: int = 0) -> ConvTranspose:
+        """Return a transposed convolution of stride 2; kernel 0: the spec's."""
+        size = kernel or self.spec.kernel
         rest = self._common(bias)
-        return ConvTranspose(features, self.spec.kernel, impl=self.spec.impl, **rest)
+        return ConvTranspose(features, size, impl=self.spec.impl, **rest)
 
     def dense(self, features: int, bias: bool) -> Dense:
         """Return a dense layer."""
@@ -91,8 +98,8 @@ class Kit:
         return x if self.rate is None else Dropout(self.rate)(x, self.train)
 
     def embed(self) -> Float[Array, "B E"]:
-        """The label's embedding of 32 numbers, N(0, 1) at first."""
-        table = Dense(EMBEDDING, False, nn.initializers.normal(1.0), self.dtype)
+        """The label's embedding of 32 numbers, N(0, 1) at first if `spec.embedding_init` names nothing else."""
+        table = Dense(EMBEDDING, False, self.embedding_init, self.dtype)
         return table(jax.nn.one_hot(self.label, self.spec.classes))
 
     def enter(self, x: Float[Array, "B ..."]) -> Float[Array, "B ..."]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gan_jax.models.conv import CONV
-from gan_jax.types import lookup
+from gan_jax.types import AnyArray, UserError, lookup
 
 Init = Callable[..., Array]
 Number = Any  # a float or a traced scalar
@@ -182,17 +182,48 @@ def upsample(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
     )
 
 
+def enlarge(x: Float[AnyArray, "B H W C"], side: int) -> Float[Array, "B H2 W2 C"]:
+    """Nearest neighbour to `side` pixels, x itself where it has them. Raises UserError unless they are a multiple of its own."""
+    times, rest = divmod(side, x.shape[1])
+    if rest:
+        raise UserError(
+            f"a source of {x.shape[1]} pixels cannot be laid beside a picture of {side}: its side must divide that"
+        )
+    return jnp.repeat(jnp.repeat(jnp.asarray(x), times, axis=1), times, axis=2)
+
+
+def pixel_shuffle(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C4"]:
+    """Twice the side from a quarter of the channels: four groups of C/4 channels become the 2 x 2 pixels of one.
+
+    Shi et al. 2016 (arXiv:1609.05158), eq. 4, in the channel order of TensorFlow's depth_to_space.
+    """
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, 2 * h, 2 * w, c // 4)
+
+
 def downsample(x: Float[Array, "B H W C"]) -> Float[Array, "B H2 W2 C"]:
     """Mean of 2 x 2 pixels, half the side."""
     b, h, w, c = x.shape
     return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
-# name -> std -> initialiser. Only the first two use std, which may be traced. Biases start at zero.
+def symmetric_uniform(std: Number) -> Init:
+    """Initialiser that draws uniformly on -sqrt(3) std .. sqrt(3) std: mean 0, standard deviation `std`."""
+
+    def draw(key: Any, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return std * jax.random.uniform(key, shape, dtype, -(3**0.5), 3**0.5)
+
+    return draw
+
+
+# name -> std -> initialiser. Only the first three use std, which may be traced. Biases start at zero.
 INITS = {
     "normal": nn.initializers.normal,
     # Cut at two std. As in TensorFlow, std is that before the cut; the numbers drawn have 0.88 of it.
     "truncated_normal": nn.initializers.truncated_normal,
+    # On -sqrt(3) std .. sqrt(3) std, so that std is theirs: Keras' random_uniform of +-0.05 is 0.05 / sqrt(3).
+    "uniform": symmetric_uniform,
     "xavier_uniform": lambda std: nn.initializers.xavier_uniform(),
     "xavier_normal": lambda std: nn.initializers.xavier_normal(),
     "he_normal": lambda std: nn.initializers.he_normal(),

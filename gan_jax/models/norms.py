@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gan_jax.types import UserError
+
+Init = Callable[..., Array]
 Number = Any  # a float or a traced scalar
 REFERENCE = 32  # examples of virtual batch normalisation's reference batch
 
@@ -20,7 +23,7 @@ REFERENCE = 32  # examples of virtual batch normalisation's reference batch
 class BatchNorm(nn.Module):
     """Batch normalisation over all but the last axis (Ioffe and Szegedy 2015, arXiv:1502.03167).
 
-    The numbers of `nn.BatchNorm`: (x - mean) / sqrt(var + 1e-5) * scale + bias, biased variance, running
+    The numbers of `nn.BatchNorm`: (x - mean) / sqrt(var + epsilon) * scale + bias, biased variance, running
     average = momentum * itself + (1 - momentum) * the batch's moments. Written as one multiply-add of x by
     per-channel numbers, with the means taken in two stages: XLA:CPU runs its backward pass 2 to 4 times faster
     than that of the textbook form. The moments are float32 whatever the dtype.
@@ -30,6 +33,8 @@ class BatchNorm(nn.Module):
     momentum: Number
     dtype: Any = jnp.float32
     affine: bool = True
+    epsilon: float = 1e-5
+    scale_init: Init = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -44,7 +49,7 @@ class BatchNorm(nn.Module):
         if self.train and not self.is_initializing():
             mean.value = self.momentum * mean.value + (1 - self.momentum) * m
             var.value = self.momentum * var.value + (1 - self.momentum) * v
-        return _scaled(self, x, m, v)
+        return _scaled(self, x, m, v, self.epsilon, self.scale_init)
 
 
 class VirtualBatchNorm(nn.Module):
@@ -71,6 +76,31 @@ class VirtualBatchNorm(nn.Module):
         return _scaled(self, x, m.reshape(shape), v.reshape(shape))
 
 
+class InstanceNorm(nn.Module):
+    """Normalise each channel of each sample by its own moments over all positions; the same when not training.
+
+    Ulyanov et al. 2016 (arXiv:1607.08022), eq. 2, with a scale and a shift for each channel. Raises UserError for
+    samples without positions, of which it would leave nothing.
+    """
+
+    dtype: Any = jnp.float32
+    affine: bool = True
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B ..."]) -> Float[Array, "B ..."]:
+        """Normalise."""
+        if x.ndim < 3:
+            raise UserError(
+                "norm=instance takes moments over the positions of pictures, and follows a dense layer here, which has "
+                "none: norm=layer or batch, or other networks"
+            )
+        axes = tuple(range(1, x.ndim - 1))
+        wide = x.astype(jnp.float32)
+        m = wide.mean(axes, keepdims=True)
+        v = jnp.square(wide - m).mean(axes, keepdims=True)  # may be far below m^2
+        return _scaled(self, x, m, v)
+
+
 def _moments(x: Array) -> tuple[Array, Array]:
     """Mean of x and of its square over all but the last axis, per channel, float32."""
 
@@ -81,13 +111,20 @@ def _moments(x: Array) -> tuple[Array, Array]:
     return mean(x), mean(x * x)
 
 
-def _scaled(module: Any, x: Array, mean: Array, var: Array) -> Array:
-    """(x - mean) / sqrt(var + 1e-5), times scale plus bias if the module is affine: one multiply-add of x."""
-    factor = jax.lax.rsqrt(var + 1e-5)
+def _scaled(
+    module: Any,
+    x: Array,
+    mean: Array,
+    var: Array,
+    epsilon: float = 1e-5,
+    scale_init: Init = nn.initializers.ones,
+) -> Array:
+    """(x - mean) / sqrt(var + epsilon), times scale plus bias if the module is affine: one multiply-add of x."""
+    factor = jax.lax.rsqrt(var + epsilon)
     shift = -mean * factor
     if module.affine:
         width = (x.shape[-1],)
-        scale = module.param("scale", nn.initializers.ones, width, jnp.float32)
+        scale = module.param("scale", scale_init, width, jnp.float32)
         bias = module.param("bias", nn.initializers.zeros, width, jnp.float32)
         factor, shift = factor * scale, bias - mean * (factor * scale)
     dtype = module.dtype
@@ -121,6 +158,18 @@ def _batch(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
     return BatchNorm(train, momentum, dtype, affine)
 
 
+def _batch_keras(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
+    return BatchNorm(train, momentum, dtype, affine, epsilon=1e-3)
+
+
+def _near_one(*args: Any) -> Array:
+    return 1 + nn.initializers.normal(0.02)(*args)
+
+
+def _batch_drawn(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
+    return BatchNorm(train, momentum, dtype, affine, scale_init=_near_one)
+
+
 def _layer(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
     return nn.GroupNorm(
         num_groups=1, epsilon=1e-5, dtype=dtype, use_scale=affine, use_bias=affine
@@ -137,6 +186,10 @@ def _group(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
     return apply
 
 
+def _instance(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
+    return InstanceNorm(dtype, affine)
+
+
 def _virtual(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
     return VirtualBatchNorm(dtype, affine)
 
@@ -145,16 +198,23 @@ def _none(momentum: Number, train: bool, dtype: Any, affine: bool) -> Any:
     return lambda x: x
 
 
-# name -> (momentum, train, dtype, affine) -> layer. Epsilon 1e-5, scale and shift per channel if affine.
+# name -> (momentum, train, dtype, affine) -> layer. Scale and shift per channel if affine; epsilon 1e-5 if not said
+# otherwise.
 NORMS: dict[str, Callable[[Number, bool, Any, bool], Any]] = {
     # Ioffe and Szegedy 2015: moments over batch and positions. Running average = momentum * itself +
     # (1 - momentum) * the (biased) moments of the batch; used when not training.
     "batch": _batch,
+    # The same with Keras' epsilon, 1e-3: it shrinks what a small initialisation leaves of the signal.
+    "batch_keras": _batch_keras,
+    # The same with the scale drawn from N(1, 0.02^2) at first (Radford et al. 2015's code, and many after it).
+    "batch_drawn": _batch_drawn,
     # Moments over all positions and channels of one example (Ba et al. 2016, as WGAN-GP uses it).
     "layer": _layer,
     # Wu and He 2018: moments within gcd(32, channels) groups of channels of one example.
     "group": _group,
     # Salimans et al. 2016: moments of a fixed reference batch; the same when not training.
     "virtual": _virtual,
+    # Ulyanov et al. 2016: moments of each channel of one example.
+    "instance": _instance,
     "none": _none,
 }

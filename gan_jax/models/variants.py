@@ -88,9 +88,9 @@ class UpsampleGenerator(GeneratorBase):
 class UpsampleDiscriminator(DiscriminatorBase):
     """Strided convolutions down to 2 x 2, doubling the width, then one dense logit: the Keras recipe.
 
-    Norm on all but the first, LeakyReLU 0.2, then dropout. An odd side is made even by a last row and column of
-    zeros. Published is 28 pixels, w = `disc_width` = 32, kernel 3: 14x14xw, 7x7x2w, 4x4x4w, 2x2x8w; w throughout
-    if `constant_width` (w = 128 in their text).
+    Norm, on the first layer too, LeakyReLU 0.2, then dropout. An odd side is padded as TensorFlow's "SAME".
+    Published is 28 pixels, w = `disc_width` = 32, kernel 3: 14x14xw, 7x7x2w, 4x4x4w, 2x2x8w; w throughout if
+    `constant_width` (w = 128 in their text).
     """
 
     @nn.compact
@@ -99,10 +99,11 @@ class UpsampleDiscriminator(DiscriminatorBase):
         spec, kit = self.spec, self.kit(label, train)
         x, i = kit.enter(x), 0
         while x.shape[1] > 2:
-            odd = (0, x.shape[1] % 2)
-            x = jnp.pad(x, ((0, 0), odd, odd, (0, 0)))
-            x = kit.conv(_grown(spec, i), kit.bias or i == 0)(x)
-            x = kit.dropout(leaky(kit.norm(x) if i else x))
+            if x.shape[1] % 2:
+                odd = (1, 0) if spec.kernel % 2 else (0, 1)
+                x = jnp.pad(x, ((0, 0), odd, odd, (0, 0)))
+            x = kit.conv(_grown(spec, i), kit.bias)(x)
+            x = kit.dropout(leaky(kit.norm(x)))
             i += 1
         return kit.scores(x.reshape(x.shape[0], -1))
 

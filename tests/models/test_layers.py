@@ -92,6 +92,16 @@ def test_moments_of_one_example(name, groups):
     np.testing.assert_allclose(out.var((1, 3)), 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["batch", "batch_keras", "batch_drawn"])
+def test_batch_norm_epsilon_matters_beside_a_small_variance(name):
+    x = jnp.asarray(np.random.default_rng(0).normal(0, 0.03, (256, 3)), jnp.float32)
+    layer = NORMS[name](0.9, True, jnp.float32, False)
+    out, _ = layer.init_with_output(jax.random.key(0), x)
+    epsilon = 1e-3 if name == "batch_keras" else 1e-5
+    want = (x - x.mean(0)) / np.sqrt(x.var(0) + epsilon)
+    np.testing.assert_allclose(out, want, rtol=1e-4, atol=1e-5)
+
+
 def test_group_norm_takes_any_number_of_channels():
     module = Normed("group")
     assert module.init(jax.random.key(0), batch(12))["params"]["GroupNorm_0"][
@@ -102,6 +112,7 @@ def test_group_norm_takes_any_number_of_channels():
 STDS = {
     "normal": lambda fan_in, fan_out: 0.1,
     "truncated_normal": lambda fan_in, fan_out: 0.1 * 0.8796,
+    "uniform": lambda fan_in, fan_out: 0.1,
     "xavier_uniform": lambda fan_in, fan_out: np.sqrt(2 / (fan_in + fan_out)),
     "xavier_normal": lambda fan_in, fan_out: np.sqrt(2 / (fan_in + fan_out)),
     "he_normal": lambda fan_in, fan_out: np.sqrt(2 / fan_in),

@@ -1,0 +1,1 @@
+"""A ring GAN under each rule of play."""

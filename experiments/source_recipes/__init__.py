@@ -1,0 +1,1 @@
+"""Four published sources run as they were written, and their claims measured."""
