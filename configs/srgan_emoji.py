@@ -3,7 +3,7 @@
     python launch.py --config=configs/srgan_emoji.py
 
 Ledig et al. 2017 (arXiv:1609.04802), the variant with a content loss of pixels (SRGAN-MSE): mean squared error plus
-1e-3 of the adversarial loss, Adam 1e-4 with b1 0.9. Scaled down: width 32 of 64, 4 residual blocks of 16. Features of
+1e-3 of the adversarial loss, Adam 1e-4 with b1 0.9. Scaled down: width 32 and 16 of 64, 4 residual blocks of 16. Features of
 VGG, the paper's other content loss, are not shipped; trick.feature_matching with per_sample_l2 takes D's in their place.
 """
 
@@ -20,6 +20,7 @@ def get_config():
     config.trick.adversarial = 1e-3
     config.model.name = "srgan"
     config.model.width = 32
+    config.model.disc_width = 16
     config.model.depth = 4
     config.model.disc_source = False
     config.optim.gen.lr = config.optim.disc.lr = 1e-4

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from gan_jax.feeding import draw
 from gan_jax.job import Job
 from gan_jax.population import Population
-from gan_jax.sampling import draw
 from gan_jax.step import FIXED_NOISE
 from gan_jax.types import TrainState
 

@@ -17,7 +17,8 @@ from gan_jax.best import TRAINING
 from gan_jax.eval.features import FEATURES
 from gan_jax.eval.judge import Judge, Value
 from gan_jax.eval.measures import Request, default_n, names, some
-from gan_jax.sampling import checkpoints_of, draw, finished, load
+from gan_jax.feeding import Fed, draw
+from gan_jax.sampling import Run, checkpoints_of, finished, load
 from gan_jax.types import ModelSpec, UserError, lookup
 
 LATENTS = 0  # seed of the samples that are measured during training
@@ -46,17 +47,37 @@ def row(step: int, value: Value, by: str, more: dict[str, Any]) -> dict[str, Any
     return said | {"protocol": value.protocol | more, "by": by}
 
 
+class Drawn(NamedTuple):
+    """What the measured generator is fed, which of the judge's examples these are (None: latents), for the protocol."""
+
+    fed: Fed
+    rows: np.ndarray | None
+    said: dict[str, Any]
+
+
+def drawn(judge: Judge, n: int, seed: int, latents: Callable[[], Fed]) -> Drawn:
+    """Latents, or where G turns pictures into others at most n of the judge's source pictures, always the same."""
+    sources = judge.dataset.sources
+    if sources is None:
+        return Drawn(latents(), None, {"latents_seed": seed})
+    rows = some(np.arange(len(sources)), n)
+    return Drawn(Fed(sources[rows]), rows, {})
+
+
 def measured(
-    judge: Judge, asked: list[Request], n: int, make: Callable[..., np.ndarray]
+    judge: Judge, asked: list[Request], given: Drawn, sample: Callable[..., np.ndarray]
 ) -> list[Value]:
-    """The values of n fakes. make(each) generates them by batches, and keeps each(batch) of every one."""
-    with counted(judge, asked, n, True) as bar:
+    """The values of fakes. sample(Fed, each, back) generates them by batches, and keeps each(batch) of every one."""
+    with counted(judge, asked, len(given.fed.z), True) as bar:
 
         def each(part: np.ndarray) -> np.ndarray:
             bar.update(len(part))
             return finished(part)
 
-        return judge.measure(asked, make(each))
+        def back(pictures: np.ndarray) -> np.ndarray:
+            return sample(Fed(pictures), finished, True)
+
+        return judge.measure(asked, sample(given.fed, each), given.rows, back)
 
 
 def asked_of(
@@ -95,10 +116,11 @@ class Evaluator:
     def rows(
         self, step: int, spec: ModelSpec, sample: Callable[..., np.ndarray]
     ) -> list[dict[str, Any]]:
-        """Lines of eval.jsonl; sample(Fed, each) is the averaged generator's sampler with its weights."""
-        fed = draw(spec, jax.random.key(LATENTS), self.n)
-        values = measured(self.judge, self.asked, self.n, partial(sample, fed))
-        more = {"weights": "ema", "latents_seed": LATENTS}
+        """Lines of eval.jsonl; sample(Fed, each, back) is the averaged generator's sampler with its weights."""
+        latents = partial(draw, spec, jax.random.key(LATENTS), self.n)
+        given = drawn(self.judge, self.n, LATENTS, latents)
+        values = measured(self.judge, self.asked, given, sample)
+        more = {"weights": "ema"} | given.said
         return [row(step, value, TRAINING, more) for value in values]
 
 
@@ -140,10 +162,17 @@ def of_run(
                 judge = Judge(spec, data.load(spec), options.split, given)
                 asked = judge.requests(options.metrics, options.features)
                 n = enough(options.n or default_n(judge.train))
-            fed = run.feed(run.latents(n, options.seed), options.seed)
-            more = {"weights": which, "latents_seed": options.seed}
-            for value in measured(judge, asked, n, partial(run.pictures, fed)):
+            given = drawn(
+                judge, n, options.seed, partial(latents_of, run, n, options.seed)
+            )
+            more = {"weights": which} | given.said
+            for value in measured(judge, asked, given, run.pictures):
                 yield row(run.step, value, "eval", more)
+
+
+def latents_of(run: Run, n: int, seed: int) -> Fed:
+    """What a run's n samples of a seed are made of."""
+    return run.feed(run.latents(n, seed), seed)
 
 
 def source_of(text: str) -> str:
@@ -163,7 +192,8 @@ def of_pair(
         data.DataSpec(source=source_of(text), resolution=resolution)
         for text in (real, fake)
     )
-    judge = Judge(spec, data.load(spec), options.split, options.inception_weights)
+    real_ones = data.load(spec)._replace(sources=None, paired=False)
+    judge = Judge(spec, real_ones, options.split, options.inception_weights)
     asked = judge.requests(options.metrics, options.features)
     images = data.load(other).images
     images = some(images, enough(options.n or len(images)))

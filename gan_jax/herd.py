@@ -17,17 +17,16 @@ from gan_jax.board import Board
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.evaluation import Evaluator
 from gan_jax.files import write_atomic
+from gan_jax.gallery import Sample, Views
 from gan_jax.halving import rungs, survivors
 from gan_jax.job import Job, why_halted
 from gan_jax.leaves import stacked
-from gan_jax.loop import GRID, POINTS, drawing
 from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
 from gan_jax.record import Record
 from gan_jax.rows import check_saved, read_object
-from gan_jax.sampling import POINTER, Fed, finished, make_sampler, showcase
-from gan_jax.step import FIXED_NOISE
+from gan_jax.sampling import POINTER, make_sampler, networks_of
 from gan_jax.stop import Stop
 from gan_jax.train import data_facts, machine_facts
 from gan_jax.training import CADENCES, CHUNK_SECONDS
@@ -71,8 +70,8 @@ class Herd:
         every, self.steps = self.flat["eval.every"], self.flat["steps"]
         self.rungs = rungs(every, self.steps, how.halving) if how.halving else []
         self.evaluator = Evaluator(job.config, job.dataset) if every else None
-        self.sampler = make_sampler(job.nets)
-        self.inputs: dict[int, Fed] = {}
+        self.sampler = make_sampler(job.nets, networks_of(job.recipe))
+        self.views = Views(job)
         self.fetched: Any = None  # averages and numbers of all members at this step
         self.saved = Checkpoints(folder / "checkpoints")
         members = folder.parent.parent / "members"
@@ -208,26 +207,20 @@ class Herd:
         return self.records[self.alive[row]]
 
     def picture(self, row: int) -> None:
-        """The fixed-noise grid of one member, as a run of its own would show it."""
-        shown = self.shown(self.alive[row])
-        out = finished(self.sampler(*self.averages(row), shown))
-        self.record(row).image(self.step, drawing(out, shown, self.job.dataset.images))
+        """The picture of one member's samples, as a run of its own would show it."""
+        show = self.views.of(self.group[self.alive[row]].config.seed)
+        self.record(row).image(self.step, show(self.sample(row)))
 
     def evaluate(self, row: int) -> None:
         """Lines of eval.jsonl of one member."""
-        sample = partial(self.sampler, *self.averages(row))
-        for said in self.evaluator.rows(self.step, self.job.recipe.model, sample):
+        spec, sample = self.job.recipe.model, self.sample(row)
+        for said in self.evaluator.rows(self.step, spec, sample):
             self.record(row).evaluation(said)
             self.draw(row, {f"eval/{said['metric']}": said["value"]})
 
-    def shown(self, index: int) -> Fed:
-        """What the fixed-noise grid of a member is made from."""
-        if index not in self.inputs:
-            spec, seed = self.job.recipe.model, self.group[index].config.seed
-            key = jax.random.fold_in(jax.random.key(np.uint32(seed)), FIXED_NOISE)
-            count = GRID if len(spec.image_shape) == 3 else POINTS
-            self.inputs[index] = showcase(spec, key, count)
-        return self.inputs[index]
+    def sample(self, row: int) -> Sample:
+        """A member's averaged generator as a function of what it is fed."""
+        return partial(self.sampler, *self.averages(row))
 
     def averages(self, row: int) -> tuple[Any, Any]:
         """A member's averaged generator and its numbers; all are fetched at once, slices of each leaf would be slow."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
+from gan_jax.data.pairs import luminance
 from gan_jax.files import write_atomic
 
 COMFORTABLE = 96  # pixels; small pictures are enlarged to at most this side
@@ -74,6 +75,30 @@ def grid(
         left = pad + (i % columns) * (w + pad)
         sheet[top : top + h, left : left + w] = picture
     return sheet
+
+
+def with_channels(
+    images: UInt8[np.ndarray, "n h w _"], channels: int
+) -> UInt8[np.ndarray, "n h w c"]:
+    """Pictures uint8 [N, H, W, C], C 1 or 3, in 1 channel, the luminance, or in 3, grey repeated."""
+    if images.shape[3] == 1:
+        return np.repeat(images, channels, axis=3)
+    return luminance(images) if channels == 1 else images
+
+
+def enlarged(
+    images: UInt8[np.ndarray, "n h w c"], height: int, width: int
+) -> UInt8[np.ndarray, "n height width c"]:
+    """Resize pictures uint8 [N, H, W, C], C 1 or 3, by Pillow's BICUBIC (a = -0.5), which rounds to whole levels."""
+    from PIL import Image
+
+    out = np.empty((len(images), height, width, images.shape[3]), np.uint8)
+    for picture, place in zip(images, out, strict=True):
+        grey = picture.shape[2] == 1
+        made = Image.fromarray(picture[..., 0] if grey else picture)
+        made = np.asarray(made.resize((width, height), Image.Resampling.BICUBIC))
+        place[:] = made.reshape(place.shape)
+    return out
 
 
 def limits_of(points: Shaped[np.ndarray, "n 2"]) -> Limits:

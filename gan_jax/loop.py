@@ -8,28 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import images
 from gan_jax.best import best_of
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.evaluation import Evaluator
+from gan_jax.gallery import Sample, Views
 from gan_jax.job import Job, why_halted
 from gan_jax.parallel import Runner, near
 from gan_jax.progress import Progress
 from gan_jax.record import Record
-from gan_jax.sampling import Fed, finished, make_sampler, showcase
-from gan_jax.step import FIXED_NOISE
+from gan_jax.sampling import make_sampler, networks_of
 from gan_jax.training import Training
 from gan_jax.types import TrainState
-
-GRID = 64  # pictures of the fixed-noise grid
-POINTS = 2000  # points of the same for toy data
-
-
-def drawing(out: np.ndarray, shown: Fed, real: np.ndarray) -> np.ndarray:
-    """Samples as one picture: a grid, or points over some of the real ones."""
-    if out.ndim == 4:
-        return images.grid(out, shown.columns)
-    return images.scatter(out, real[:POINTS])
 
 
 class Loop(Training):
@@ -51,10 +40,8 @@ class Loop(Training):
         self.best = best_of(record.workdir, self.metric)
         saved.pinned = self.best.step if self.best else None
         self.bar = Progress(job.config.steps, self.step)
-        count = GRID if len(job.recipe.model.image_shape) == 3 else POINTS
-        key = jax.random.fold_in(near(state).key, FIXED_NOISE)
-        self.shown = showcase(job.recipe.model, key, count)
-        self.sampler = make_sampler(job.nets)
+        self.sampler = make_sampler(job.nets, networks_of(job.recipe))
+        self.views = Views(job)
         self.seconds = 0.0  # of training since this process started
 
     def dispatch(self, most: int) -> None:
@@ -95,18 +82,19 @@ class Loop(Training):
         histograms = {name: x for name, x in values.items() if x.ndim}
         self.record.log(self.step, row, histograms)
 
+    def sample(self) -> Sample:
+        """The averaged generator as a function of what it is fed."""
+        return partial(self.sampler, *near((self.state.ema, self.state.hyper)))
+
     def picture(self) -> None:
-        """Write the fixed-noise grid of the averaged generator."""
-        out = finished(
-            self.sampler(*near((self.state.ema, self.state.hyper)), self.shown)
-        )
-        real = self.job.dataset.images
-        self.record.image(self.step, drawing(out, self.shown, real))
+        """Write what the averaged generator makes of the fixed noise, or of the same held-out pictures."""
+        show = self.views.of(self.job.config.seed)
+        self.record.image(self.step, show(self.sample()))
 
     def evaluate(self) -> None:
         """Measure the averaged generator; its rows are written before the state, so a resumed run misses none."""
-        sample = partial(self.sampler, *near((self.state.ema, self.state.hyper)))
-        for row in self.evaluator.rows(self.step, self.job.recipe.model, sample):
+        spec, sample = self.job.recipe.model, self.sample()
+        for row in self.evaluator.rows(self.step, spec, sample):
             self.record.evaluation(row)
         self.best = best_of(self.record.workdir, self.metric)
         if self.best is not None and self.best.step == self.step:

@@ -11,14 +11,23 @@ LEVELS = [
     {"types", "files", "lock", "progress", "version", "manifest", "leaves"}
     | {"scripts", "stop", "watch", "meet", "hosts"},
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
-    {"auxiliary", "judging", "adversarial", "translation", "cycle"}
-    | {"objectives"},
+    {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
     {"turns", "games", "step", "chunk", "culprit"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
     | {"images", "record"}
     | {"board", "rows", "video"}
     | {"data", "eval", "best", "settings", "plan"},
-    {"capacity", "job", "sampling", "evaluation", "loop", "train", "training"}
+    {
+        "capacity",
+        "job",
+        "feeding",
+        "sampling",
+        "gallery",
+        "evaluation",
+        "loop",
+        "train",
+        "training",
+    }
     | {"population", "halving", "herd", "fit", "group", "cluster", "engines"}
     | {"results", "space", "sweep", "paths"},
     {"cli", "verbs", "report", "__init__"},

@@ -19,7 +19,7 @@ from gan_jax.data import load as load_data
 from gan_jax.images import grid
 from gan_jax.sampling import finished
 from gan_jax.sampling import load as opened
-from gan_jax.verbs import latent
+from gan_jax.verbs import latent, pairs
 from gan_jax.verbs import sample as verb
 from tests.films import decoded, none, only
 
@@ -394,15 +394,15 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("name", latent.OF_LATENTS)
+@pytest.mark.parametrize("name", pairs.OF_LATENTS[:-1])
 def test_a_run_of_pictures_to_pictures_has_no_latents(name, normal):
     run = copy.copy(load_run(normal, "ema"))
     spec = run.recipe.model.__class__("pix2pix", (8, 8, 3), source_shape=(8, 8, 3))
     run.recipe = run.recipe.__class__(spec)
     args = make_parser("sample").parse_args(["--workdir=x", WORDS[name]])
     latent.check(args)
-    with pytest.raises(ValueError, match=f"no latents: leave {latent.flag(name)} out"):
-        latent.fed_of(args, run)
+    with pytest.raises(ValueError, match=f"nor labels: leave {latent.flag(name)} out"):
+        pairs.check(args, run)
 
 
 def test_every_flag_is_documented():

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.latents import codes_of, draw_latents
-from gan_jax.sampling import (
+from gan_jax.feeding import (
     by_class,
     classes_of,
     draw,
     of_class,
     showcase,
 )
+from gan_jax.latents import codes_of, draw_latents
 from gan_jax.types import ModelSpec
 
 KEY = jax.random.key(0)

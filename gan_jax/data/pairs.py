@@ -190,12 +190,12 @@ def _of_split(load: Load, spec: DataSpec) -> tuple[Dataset, bool]:
 def tenths(count: int, spec: DataSpec) -> np.ndarray:
     """Return which of `count` examples are of the split: numbers 9, 19, ... test, the others train.
 
-    Raises DataError where the split would be empty.
+    Raises NoSplit, a DataError, where the split would be empty.
     """
     numbers = np.arange(count)
     rows = numbers[(numbers % 10 == 9) == (spec.split == "test")]
     if not len(rows):
-        raise DataError(
+        raise NoSplit(
             f"data source {spec.source!r} has {count} examples: every tenth is the split 'test', so it needs 10"
         )
     return rows

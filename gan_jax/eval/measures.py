@@ -5,6 +5,7 @@ A row's `compute(sets, features)` takes a `gan_jax.eval.judge.Comparison`. Formu
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from gan_jax.data.spec import Dataset
 from gan_jax.data.stacked import NATIVE
 from gan_jax.data.toy import CENTRES, STD
-from gan_jax.eval import metrics
+from gan_jax.eval import metrics, translated
 from gan_jax.eval.classifier import Classifier
 from gan_jax.eval.features import FEATURES
 from gan_jax.eval.frechet import frechet, gaussian
@@ -32,7 +33,7 @@ class Metric(NamedTuple):
 
     compute(Comparison, features) -> ({value: number or (mean, std)}, protocol). better: which way each value improves.
     features: whether pictures are compared by a network, which the value's name then names. fits(Dataset): whether
-    it can be asked of such data.
+    it can be asked of such data. prepare(Judge): makes what is slow before the first comparison.
     """
 
     compute: Callable[..., tuple[dict[str, Any], dict[str, Any]]]
@@ -40,6 +41,7 @@ class Metric(NamedTuple):
     help: str
     features: bool = True
     fits: Callable[[Dataset], bool] = lambda dataset: True
+    prepare: Callable[[Any], object] = lambda judge: None
 
 
 class Request(NamedTuple):
@@ -62,6 +64,10 @@ def suited(dataset: Dataset) -> list[str]:
         return ["modes"]
     if METRICS["stacked"].fits(dataset):
         return ["stacked"]
+    if METRICS["l1"].fits(dataset):
+        return ["l1", "psnr", "ssim"]
+    if METRICS["target"].fits(dataset):
+        return ["target", "cycle"]
     return ["fd", "kid", "pr", "dc"] if _pictures(dataset) else ["fd", "kid"]
 
 
@@ -259,5 +265,30 @@ METRICS: dict[str, Metric] = {
         "modes of stacked digits",
         features=False,
         fits=lambda dataset: dataset.name in NATIVE,
+    ),
+    **{
+        name: Metric(
+            partial(translated.of_pairs, name),
+            {name: LOWER if name == "l1" else HIGHER},
+            f"{said} between each translation and its own true picture",
+            features=False,
+            fits=lambda dataset: dataset.paired,
+        )
+        for name, said in translated.SAID.items()
+    },
+    "target": Metric(
+        translated.target,
+        {"target": HIGHER},
+        "share of translations that a classifier takes for the other domain",
+        features=False,
+        fits=translated.two_domains,
+        prepare=lambda judge: judge.told_apart,
+    ),
+    "cycle": Metric(
+        translated.cycle,
+        {"cycle": LOWER},
+        "mean |x - y| of pictures and themselves, translated there and back",
+        features=False,
+        fits=translated.two_domains,
     ),
 }

@@ -5,6 +5,8 @@ Sources: Wang et al. 2003 (Multiscale structural similarity for image quality as
 (arXiv:1807.04720). The details follow tf.image.ssim_multiscale; the filter that shrinks is of the code of Kurach.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gan_jax.types import AnyArray, UserError
@@ -25,16 +27,17 @@ def ms_ssim(a: AnyArray, b: AnyArray) -> float:
 
     Raises UserError for unequal shapes, another number of axes, no picture, or values not finite or out of 0..255.
     """
-    a, b = _pictures("a", a, 1), _pictures("b", b, 1)
-    if a.shape != b.shape:
-        raise UserError(
-            f"a has the shape {list(a.shape)} and b {list(b.shape)}; they must be equal"
-        )
-    total = 0.0
-    for start in range(0, len(a), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        total += float(_compare(_moments(a[part]), _moments(b[part])).sum())
-    return total / len(a)
+    return _mean_of(_compare, len(_WEIGHTS), a, b)
+
+
+def ssim(a: AnyArray, b: AnyArray) -> float:
+    """Return the mean over pairs (a_i, b_i) of SSIM at the one scale of the pictures [N, H, W, C], in 0..255.
+
+    In -1..1, and 1 for equal pictures. Wang et al. 2004 (Image quality assessment: from error visibility to structural
+    similarity), equation 13, K1 0.01 and K2 0.03, with the window of `ms_ssim`; averaged over places and channels.
+    Raises UserError as `ms_ssim`.
+    """
+    return _mean_of(_at_one_scale, 1, a, b)
 
 
 def diversity(
@@ -75,6 +78,22 @@ def _pictures(name: str, x: AnyArray, least: int) -> np.ndarray:
     return x
 
 
+def _mean_of(
+    compare: Callable[..., np.ndarray], scales: int, a: AnyArray, b: AnyArray
+) -> float:
+    """Return the mean of compare(moments of a_i, of b_i) over all pairs."""
+    a, b = _pictures("a", a, 1), _pictures("b", b, 1)
+    if a.shape != b.shape:
+        raise UserError(
+            f"a has the shape {list(a.shape)} and b {list(b.shape)}; they must be equal"
+        )
+    total = 0.0
+    for start in range(0, len(a), _CHUNK):
+        sides = (_moments(x[start : start + _CHUNK], scales) for x in (a, b))
+        total += float(compare(*sides).sum())
+    return total / len(a)
+
+
 def _mean_of_pairs(images: np.ndarray) -> float:
     """Return the mean of MS-SSIM over all pairs of different pictures; only the covariance is computed per pair."""
     moments, total, n = _moments(images), 0.0, len(images)
@@ -86,11 +105,11 @@ def _mean_of_pairs(images: np.ndarray) -> float:
     return total / (n * (n - 1) / 2)
 
 
-def _moments(images: np.ndarray) -> list[list[np.ndarray]]:
+def _moments(images: np.ndarray, scales: int = len(_WEIGHTS)) -> list[list[np.ndarray]]:
     """Return for each scale the pictures [N, C, h, w], their local means and their local variances."""
     x = np.moveaxis(images, -1, 1).astype(np.float64)
     moments = []
-    for _ in _WEIGHTS:
+    for _ in range(scales):
         mean = _blur(x)
         moments.append([x, mean, _blur(x * x) - mean * mean])
         x = _halve(x)
@@ -101,13 +120,26 @@ def _compare(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> np.ndarray
     """Return MS-SSIM [N] of pictures given as `_moments`; one picture is compared with each of N."""
     product = np.ones(())
     for scale, weight in enumerate(_WEIGHTS):
-        (x, mean_x, var_x), (y, mean_y, var_y) = a[scale], b[scale]
-        means = mean_x * mean_y
-        value = (2 * (_blur(x * y) - means) + _C2) / (var_x + var_y + _C2)
+        value = _structure(a[scale], b[scale])
         if scale == len(_WEIGHTS) - 1:
-            value *= (2 * means + _C1) / (mean_x * mean_x + mean_y * mean_y + _C1)
+            value *= _luminance(a[scale], b[scale])
         product = product * np.maximum(value.mean(axis=(2, 3)), 0) ** weight
     return product.mean(axis=1)
+
+
+def _at_one_scale(a: list[list[np.ndarray]], b: list[list[np.ndarray]]) -> np.ndarray:
+    """Return SSIM [N] of pictures given as `_moments` of one scale."""
+    return (_structure(a[0], b[0]) * _luminance(a[0], b[0])).mean(axis=(1, 2, 3))
+
+
+def _structure(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
+    (x, mean_x, var_x), (y, mean_y, var_y) = a, b
+    return (2 * (_blur(x * y) - mean_x * mean_y) + _C2) / (var_x + var_y + _C2)
+
+
+def _luminance(a: list[np.ndarray], b: list[np.ndarray]) -> np.ndarray:
+    x, y = a[1], b[1]
+    return (2 * (x * y) + _C1) / (x * x + y * y + _C1)
 
 
 def _blur(x: np.ndarray) -> np.ndarray:

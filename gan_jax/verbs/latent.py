@@ -150,18 +150,7 @@ def label_of(text: str | None, run: Run) -> int | None:
 
 def fed_of(args: argparse.Namespace, run: Run) -> Fed:
     """What the generator is fed by the flags, and the columns of the grid."""
-    if run.recipe.model.source_shape:
-        return fed_without_latents(args, run)
     return MODES[mode_of(args)].feed(args, run)
-
-
-def fed_without_latents(args: argparse.Namespace, run: Run) -> Fed:
-    """What a run is fed whose generator is given pictures. Raises ConfigError for flags about latents."""
-    said = f"{run.workdir} makes pictures of pictures and has no latents"
-    for name in OF_LATENTS:
-        if given(args, name):
-            raise ConfigError(f"{said}: leave {flag(name)} out")
-    raise ConfigError(said)
 
 
 def latents(args: argparse.Namespace, run: Run, n: int) -> Any:
@@ -287,4 +276,3 @@ LIMITS: dict[str, tuple[float, str]] = {  # flag -> the most, and the rule in wo
         "above 0 and at most 1.5707 (a quarter turn: each step a fresh latent)",
     ),
 }
-OF_LATENTS = "truncation by_class interpolate walk random_walk arithmetic".split()

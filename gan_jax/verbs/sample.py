@@ -12,11 +12,12 @@ from gan_jax import config, data, video
 from gan_jax.config import ConfigError
 from gan_jax.eval.nearest import nearest, nearness
 from gan_jax.feeding import Fed
+from gan_jax.gallery import across, beside
 from gan_jax.images import grid, limits_of, save_frames, save_png, scatter
 from gan_jax.rows import read_config
 from gan_jax.sampling import Run, load
 from gan_jax.types import lookup
-from gan_jax.verbs import latent
+from gan_jax.verbs import latent, pairs
 from gan_jax.verbs.checkpoints import step_of
 
 PER_SECOND = 20  # frames
@@ -42,13 +43,17 @@ class Made(NamedTuple):
 def flags(parser: argparse.ArgumentParser) -> None:
     """Flags of sample."""
     parser.add_argument("--workdir", required=True, help="the run's folder")
-    parser.add_argument("--n", type=int, default=64, help="pictures (default 64)")
+    parser.add_argument(
+        "--n", type=int, default=64, help="pictures, or examples (default 64)"
+    )
     parser.add_argument(
         "--out",
         default="grid.png",
-        help="a .png grid, .npz with images and latents, or of a path .gif or .mp4: the columns are its frames",
+        help="a .png grid, .npz with images and latents (or sources), or of a path .gif or .mp4: the columns are its frames",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the latents")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the latents, or examples"
+    )
     parser.add_argument(
         "--weights", default="ema", choices=("ema", "raw"), help="averaged or latest"
     )
@@ -64,6 +69,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--label", help="class of all pictures, by number or name (conditional runs)"
     )
     latent.flags(parser)
+    pairs.flags(parser)
 
 
 def run(
@@ -77,8 +83,9 @@ def run(
     latent.check(args)
     check_film(args, mode)
     trained = load(args.workdir, args.weights, args.step)
-    fed = latent.fed_of(args, trained)
-    made = Made(trained.pictures(fed), fed, columns=fed.columns)
+    pairs.check(args, trained)
+    make = translated if trained.recipe.model.source_shape else sampled
+    made = make(args, trained)
     made = LAYOUTS.get(mode, in_order)(args, trained, made)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     write(args.out, made)
@@ -87,6 +94,23 @@ def run(
     if made.said:
         print(made.said)
     return 0
+
+
+def sampled(args: argparse.Namespace, trained: Run) -> Made:
+    """What a generator makes of latents."""
+    fed = latent.fed_of(args, trained)
+    return Made(trained.pictures(fed), fed, columns=fed.columns)
+
+
+def translated(args: argparse.Namespace, trained: Run) -> Made:
+    """What a generator makes of pictures, each beside what it was made of."""
+    given, out, *more = pairs.columns_of(args, trained)
+    made = Made(out, Fed(given))
+    if ending(args) != ".png":
+        return made
+    strips = beside(given, out, *more)
+    columns = args.columns or across(strips)
+    return made._replace(sheet=strips, columns=columns)
 
 
 def ending(args: argparse.Namespace) -> str:
@@ -183,10 +207,11 @@ def write_png(path: str, made: Made) -> None:
 def write_npz(
     path: str, out: np.ndarray, fed: Fed, more: Mapping[str, Any] = NOTHING
 ) -> None:
-    """`images` uint8 [N, H, W, C] (or `points` float32 [N, D]), `latents` float32 [N, latent_dim], `labels`
-    int32 [N] where the generator is told any, and more.
+    """`images` uint8 [N, H, W, C] (or `points` float32 [N, D]), `latents` float32 [N, latent_dim] or `sources` uint8
+    [N, h, w, c], `labels` int32 [N] where the generator is told any, and more.
     """
-    arrays = {"images" if out.ndim == 4 else "points": out, "latents": fed.z}
+    given = "sources" if np.ndim(fed.z) == 4 else "latents"
+    arrays = {"images" if out.ndim == 4 else "points": out, given: fed.z}
     if fed.label is not None:
         arrays["labels"] = fed.label
     np.savez(path, **arrays, **more)

@@ -6,7 +6,7 @@ import pytest
 from numpy.lib import format as npy
 
 from gan_jax.data import DataError, DataSpec, load
-from gan_jax.sampling import Fed
+from gan_jax.feeding import Fed
 from gan_jax.verbs.sample import write_npz
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (10, 6, 8, 3), np.uint8)

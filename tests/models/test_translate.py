@@ -227,7 +227,7 @@ def test_instance_norm_in_closed_form():
     np.testing.assert_allclose(out[1:], alone, atol=1e-6)
     group = nn.GroupNorm(num_groups=3, epsilon=1e-5)
     stock = group.apply({"params": {"scale": scale, "bias": bias}}, x)
-    np.testing.assert_allclose(out, stock, atol=1e-4)
+    np.testing.assert_allclose(out, stock, atol=1e-3)  # its variance is E x^2 - m^2
     half = NORMS["instance"](0.9, True, jnp.bfloat16, False).apply({}, x)
     assert half.dtype == jnp.bfloat16
 
