@@ -39,6 +39,11 @@ def checked(changes):
 
 REFUSED = [  # (changes, part of the reason, the cure as changes)
     (
+        {"game": "consensus", "n_disc": 5},
+        "game=consensus moves each player once",
+        {"n_disc": 1},
+    ),
+    (
         {"loss": "hinge", "trick.label_smooth": 0.1},
         r"trick.label_smooth needs .*\(saturating, non_saturating, least_squares\)",
         {"loss": "least_squares"},
@@ -165,7 +170,7 @@ REFUSED = [  # (changes, part of the reason, the cure as changes)
     ),
     (
         {"schedule": "optim.gen.b1=linear:0:1:1:2"},
-        "multiplies optim.gen.b1 = 0.5 by 2.0: optim.gen.b1 is 1.0; it must be >= 0 and < 1",
+        "multiplies optim.gen.b1 = 0.5 by 2.0: optim.gen.b1 is 1.0; it must be > -1 and < 1",
         {"schedule": "optim.gen.b1=linear:0:1:1:1.9"},
     ),
     (
