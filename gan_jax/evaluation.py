@@ -56,10 +56,17 @@ class Drawn(NamedTuple):
 
 
 def drawn(judge: Judge, n: int, seed: int, latents: Callable[[], Fed]) -> Drawn:
-    """Latents, or where G turns pictures into others at most n of the judge's source pictures, always the same."""
+    """Latents, or where G turns pictures into others at most n of the judge's source pictures, always the same.
+
+    Raises UserError for another seed than LATENTS where there are none.
+    """
     sources = judge.dataset.sources
     if sources is None:
         return Drawn(latents(), None, {"latents_seed": seed})
+    if seed != LATENTS:
+        raise UserError(
+            f"--seed={seed} is of latents, and pictures are made of pictures here: leave it out"
+        )
     rows = some(np.arange(len(sources)), n)
     return Drawn(Fed(sources[rows]), rows, {})
 

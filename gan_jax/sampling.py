@@ -259,9 +259,12 @@ class Run:
         if self.networks:
             first = self.networks[0]
             disc = replace(disc, params=disc.params[first], vars=disc.vars[first])
-        x, beside = pack(jnp.asarray(x), self.recipe.packing), spec.source_shape[-1:]
-        channels = self.recipe.packing * sum((*beside, spec.image_shape[-1]))
-        if spec.disc_source and beside and x.shape[-1] != channels:
+        x = pack(jnp.asarray(x), self.recipe.packing)
+        channels = sum(
+            shape[-1] for shape in (spec.source_shape, spec.image_shape) if shape
+        )
+        shown = spec.source_shape and spec.disc_source and not self.networks
+        if shown and x.shape[-1] != channels * self.recipe.packing:
             raise UserError(
                 f"this discriminator is shown source and picture as {channels} channels of one, not {x.shape[-1]}"
             )

@@ -405,6 +405,14 @@ def test_a_run_of_pictures_to_pictures_has_no_latents(name, normal):
         pairs.check(args, run)
 
 
+@pytest.mark.parametrize("flag", ["--back", "--input=x"])
+def test_a_run_of_latents_makes_no_pictures_of_pictures(flag, normal, tmp_path, capsys):
+    assert sample(normal, tmp_path / "x.png", flag) != 0
+    assert "makes no pictures of pictures: leave" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="pictures of latents"):
+        load_run(normal, "ema").translate(np.zeros((2, 8, 8, 1), np.uint8))
+
+
 def test_every_flag_is_documented():
     page = (ROOT / "docs/latent.md").read_text() + (ROOT / "README.md").read_text()
     actions = make_parser("sample")._actions

@@ -42,7 +42,10 @@ EVAL = {
         "samples; 0: 10,000 pictures, 2,500 points, 26,000 stacked digits",
     ),
     "eval.split": Field(
-        "", "run", anything, "of the data that is compared with; empty: as data.split"
+        "",
+        "run",
+        anything,
+        "of the data that is compared with; empty: as data.split, or test for image to image",
     ),
     "eval.inception_weights": Field(
         "",

@@ -58,7 +58,9 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="samples (default 10,000 pictures, 2,500 points, 26,000 stacked digits; all of --fake)",
     )
     parser.add_argument(
-        "--split", default="", help="of the real data (default what it was trained on)"
+        "--split",
+        default="",
+        help="of the real data (default what it was trained on; image to image: test)",
     )
     parser.add_argument("--seed", type=int, default=LATENTS, help="of the latents")
     parser.add_argument(
