@@ -25,7 +25,6 @@ RULES = {  # name -> (game, what both optimizers are)
     "optimistic GD": ("simultaneous", {"name": "optimistic_gd"}),
     "extra-gradient GD": ("extra_gradient", SGD),
     "consensus GD, weight 1": ("consensus", SGD),
-    "unrolled GD, 5 steps": ("unrolled", SGD),
 }
 SEEDS = 5
 

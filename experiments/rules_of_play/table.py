@@ -2,7 +2,8 @@
 
     python -m experiments.rules_of_play.table --workdir=runs/rules
 
-Held from the first evaluation after which no evaluation found fewer than 8 modes. Writes results.csv beside this file and
+Held from the first evaluation after which no evaluation found fewer than 8 modes, if that is at least 1,000 iterations
+before the end. Writes results.csv beside this file and
 prints a table in Markdown: of each rule the learning rate with the most seeds that hold, then the fewest steps.
 """
 
@@ -15,6 +16,7 @@ from experiments.rules_of_play.plan import RATES, RULES, SEEDS
 from gan_jax.record import columns
 
 FOLDER = Path(__file__).parent
+LONG = 1_000  # iterations that 8 modes have to stay
 COLUMNS = ("rule", "lr", "seed", "reached", "held", "modes", "high_quality")
 
 
@@ -30,7 +32,8 @@ def member(folder: Path) -> dict:
     ]
     whole = [step for step, value in seen if value == 8]
     less = [step for step, value in seen if value < 8]
-    held = [step for step in whole if not less or step > less[-1]]
+    end = seen[-1][0] - LONG
+    held = [step for step in whole if step <= end and step > max(less, default=0)]
     return {
         "reached": whole[0] if whole else "",
         "held": held[0] if held else "",
