@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from gan_jax.data.pairs import luminance
 from gan_jax.files import write_atomic
 
 COMFORTABLE = 96  # pixels; small pictures are enlarged to at most this side
 GIF_FRAMES = 60
 CHUNK = 256  # pictures converted at a time: float64 copies of a whole sample set would not fit
+
+_LUMINANCE = (299, 587, 114)  # Rec. 601, in thousandths
 
 Limits = tuple[float, float, float, float]  # x low, x high, y low, y high
 
@@ -75,6 +76,14 @@ def grid(
         left = pad + (i % columns) * (w + pad)
         sheet[top : top + h, left : left + w] = picture
     return sheet
+
+
+def luminance(images: UInt8[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "n h w 1"]:
+    """Return 0.299 R + 0.587 G + 0.114 B (Rec. 601), rounded half up; grey pictures as they are."""
+    if images.shape[3] == 1:
+        return images
+    total = sum(w * images[..., c].astype(np.int32) for c, w in enumerate(_LUMINANCE))
+    return ((total + 500) // 1000).astype(np.uint8)[..., None]
 
 
 def with_channels(

@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gan_jax.data.spec import DataError, Dataset, DataSpec, NoSplit, in_memory
+from gan_jax.images import luminance
 from gan_jax.types import UserError, lookup
 
 TIMES = 4  # a `small` picture is so much smaller
 _STEP = 18 * 64  # of the gradient's length; 64: the sum of the weights on one side
 _BLOCK = 256  # pictures at a time: bounds the memory
-_LUMINANCE = (299, 587, 114)  # Rec. 601, in thousandths
 
 Load = Callable[[DataSpec], Dataset]
 Pictures = UInt8[np.ndarray, "n h w c"]
@@ -73,14 +73,6 @@ def grey(images: Pictures) -> UInt8[np.ndarray, "n h w 1"]:
     if images.shape[3] == 1:
         raise DataError("takes the colour from pictures, and these are grey already")
     return luminance(images)
-
-
-def luminance(images: Pictures) -> UInt8[np.ndarray, "n h w 1"]:
-    """Return 0.299 R + 0.587 G + 0.114 B (Rec. 601), rounded half up; grey pictures as they are."""
-    if images.shape[3] == 1:
-        return images
-    total = sum(w * images[..., c].astype(np.int32) for c, w in enumerate(_LUMINANCE))
-    return ((total + 500) // 1000).astype(np.uint8)[..., None]
 
 
 def small(images: Pictures) -> UInt8[np.ndarray, "n H W c"]:
