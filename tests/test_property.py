@@ -21,10 +21,10 @@ from gan_jax.capacity import forward_bytes
 from gan_jax.config import ConfigError
 from gan_jax.fields import FIELDS
 from gan_jax.fields.schedule import parse_schedules
-from gan_jax.job import assemble, shape_of_state
+from gan_jax.job import assemble, shape_of_state, table_of
 from gan_jax.step import init, make_step
 from gan_jax.tricks import scheduled
-from gan_jax.types import Batch, UserError
+from gan_jax.types import UserError
 from tests.random_configs import (
     LIGHT,
     NOT_OURS,
@@ -213,13 +213,14 @@ def shapes_of_a_step(values):
     except UserError as error:
         assert sentence(str(error))
         return True
-    images, labels = job.dataset.images, job.dataset.labels
     lead = job.recipe.n_disc, job.recipe.batch_size
-    label = None if labels is None else jax.ShapeDtypeStruct(lead, np.int32)
-    image = jax.ShapeDtypeStruct((*lead, *images.shape[1:]), images.dtype)
+    batch = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((*lead, *x.shape[1:]), x.dtype),
+        table_of(job.dataset),
+    )
     before = shape_of_state(job)
     step = make_step(job.recipe, job.nets)
-    after, metrics = jax.eval_shape(step, before, Batch(image, label))
+    after, metrics = jax.eval_shape(step, before, batch)
     kept = jax.tree.map(
         lambda a, b: a.shape == b.shape and a.dtype == b.dtype, before, after
     )
