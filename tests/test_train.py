@@ -15,12 +15,11 @@ import pytest
 import gan_jax
 from gan_jax import config
 from gan_jax.cli import main
-from gan_jax.job import assemble, shape_of_state
+from gan_jax.job import assemble, shape_of_state, table_of
 from gan_jax.lock import locked
 from gan_jax.record import columns
 from gan_jax.step import make_step
 from gan_jax.stop import stoppable
-from gan_jax.types import Batch
 from tests.recipes import bits, saved_state
 
 ROOT = Path(__file__).parents[1]
@@ -243,10 +242,9 @@ def network_of(path):
 def test_every_config_fits_its_data_and_networks(path):
     job = assemble(config.load(f"{path}:smoke"))
     shape = (job.recipe.n_disc, job.recipe.batch_size)
-    image, label = job.dataset.images[:1], job.dataset.labels
-    batch = Batch(
-        jax.ShapeDtypeStruct((*shape, *image.shape[1:]), image.dtype),
-        None if label is None else jax.ShapeDtypeStruct(shape, label.dtype),
+    batch = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((*shape, *x.shape[1:]), x.dtype),
+        table_of(job.dataset),
     )
     step = make_step(job.recipe, job.nets)
     after, metrics = jax.eval_shape(step, shape_of_state(job), batch)
@@ -269,4 +267,7 @@ def test_every_config_trains_in_smoke_form(path, tmp_path):
         == 0
     )
     assert columns(tmp_path / "metrics.jsonl")["step"] == [1, 2]
-    assert gan_jax.load(tmp_path).sample(2).shape[0] == 2
+    run = gan_jax.load(tmp_path)
+    source = run.recipe.model.source_shape
+    two = run.translate(np.zeros((2, *source), np.uint8)) if source else run.sample(2)
+    assert two.shape[0] == 2
