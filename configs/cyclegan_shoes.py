@@ -11,7 +11,7 @@ from gan_jax.config import base
 
 def get_config():
     config = base()
-    config.steps = 5_000
+    config.steps = 2_000
     config.batch_size = 8
     config.objective = "cycle"
     config.loss = "least_squares"
@@ -25,6 +25,6 @@ def get_config():
     config.data.source = "domains:fashion_mnist,7,9"
     config.data.resolution = 32
     config.schedule = ";".join(
-        f"optim.{player}.lr=linear:2500:5000:1:0" for player in ("gen", "disc")
+        f"optim.{player}.lr=linear:1000:2000:1:0" for player in ("gen", "disc")
     )
     return config
