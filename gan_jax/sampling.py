@@ -22,7 +22,7 @@ from gan_jax.models.kit import CONDITIONS
 from gan_jax.objectives import OBJECTIVES
 from gan_jax.plan import recorded
 from gan_jax.rows import read_object
-from gan_jax.step import init
+from gan_jax.step import init, scaled
 from gan_jax.tricks import pack
 from gan_jax.types import AnyArray, Pair, Recipe, Scores, UserError, lookup
 
@@ -63,9 +63,7 @@ def make_sampler(
     def call(weights: Any, hyper: Any, fed: Any) -> Any:
         params, vars = weights["params"], weights["vars"]
         z, *label = fed
-        if z.dtype == jnp.uint8:  # four times less to send than floats
-            z = z.astype(jnp.float32) / 127.5 - 1.0
-        return nets.gen.apply(params, vars, hyper, z, *label, train=False)[0]
+        return nets.gen.apply(params, vars, hyper, scaled(z), *label, train=False)[0]
 
     def sampler(
         weights: Any,

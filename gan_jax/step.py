@@ -56,6 +56,12 @@ def init(recipe: Recipe, nets: Pair, hyper: Hyper, seed: Any) -> TrainState:
     return jax.tree.map(jnp.copy, state)
 
 
+def scaled(x: Any) -> Any:
+    """Pictures uint8 as float32 in -1..1; what is float already stays."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.float32) / 127.5 - 1.0 if x.dtype == jnp.uint8 else x
+
+
 def prepare(batch: Batch, flip: bool, key: Any) -> Batch:
     """Pictures uint8 [n, B, H, W, C] -> float32 in -1..1, each mirrored with probability 1/2 if `flip`.
 
@@ -63,9 +69,7 @@ def prepare(batch: Batch, flip: bool, key: Any) -> Batch:
     """
 
     def ready(x: Any) -> Any:
-        x = jnp.asarray(x)
-        if x.dtype == jnp.uint8:
-            x = x.astype(jnp.float32) / 127.5 - 1.0
+        x = scaled(x)
         if flip:
             mirror = jax.random.bernoulli(key, 0.5, x.shape[:2] + (1,) * 3)
             x = jnp.where(mirror, x[..., ::-1, :], x)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gan_jax.data.spec import DataError, Dataset, DataSpec, NoSplit, in_memory
-from gan_jax.images import luminance
+from gan_jax.images import luminance, with_channels
 from gan_jax.types import UserError, lookup
 
 TIMES = 4  # a `small` picture is so much smaller
@@ -145,7 +145,7 @@ def two_domains(
     both = []
     for x in (sources, images):
         if x.shape[3] != channels:
-            x = np.repeat(x, channels, axis=3)
+            x = with_channels(x, channels)
         both.append(take(x, np.arange(count) % len(x)))
     data = in_memory(both[1], None, (), name, both[0], False)
     return data._replace(skipped=skipped)
