@@ -27,9 +27,9 @@ def tiny(**changes):
     return config.validate(c)
 
 
-def parts(c, shape=(4, 4, 1)):
-    """(recipe, nets, hyper) of a config for examples of a shape."""
-    recipe = config.recipe_of(c, shape)
+def parts(c, shape=(4, 4, 1), source=()):
+    """(recipe, nets, hyper) of a config for examples, and the pictures they are made of, of these shapes."""
+    recipe = config.recipe_of(c, shape, source_shape=source)
     return recipe, models.build(recipe.model), config.hyper_of(c)
 
 

@@ -26,8 +26,6 @@ WORDS = [
     "--config.checkpoint_every=20",
     "--config.steps=100",
 ]
-ROWS_FIRST = 20_000  # bytes of a file: more than a checkpoint has, less than all rows
-SAVES_FIRST = 16_000
 LIMITED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, 2 * (int(sys.argv[1]),))
@@ -96,14 +94,26 @@ def begun(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def sizes(whole, begun):
+    """Bytes of (the largest file of a checkpoint, 40 rows, 100 rows): limits are set between them."""
+    rows = (whole / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    saved = [p for p in (begun / "checkpoints/20").rglob("*") if p.is_file()]
+    largest = max(p.stat().st_size for p in saved)
+    return largest, sum(map(len, rows[:40])), sum(map(len, rows))
+
+
 @pytest.fixture
 def copy(begun, tmp_path):
     return Path(shutil.copytree(begun, tmp_path / "run"))
 
 
-def test_a_checkpoint_that_does_not_fit_is_said_and_the_run_resumes(copy, whole):
+def test_a_checkpoint_that_does_not_fit_is_said_and_the_run_resumes(copy, whole, sizes):
+    largest, rows, _ = sizes
+    assert rows < 0.9 * largest
+    limit = (rows + largest) // 2
     # To step 40 only: further rows would not fit either while the save is under way.
-    code, text = train(copy, "--config.steps=40", before=(LIMITED, SAVES_FIRST))
+    code, text = train(copy, "--config.steps=40", before=(LIMITED, limit))
     assert code == 2 and "Traceback" not in text, text
     (line,) = errors(text)
     assert f"step 40 could not be saved in {copy / 'checkpoints'}" in line
@@ -115,8 +125,11 @@ def test_a_checkpoint_that_does_not_fit_is_said_and_the_run_resumes(copy, whole)
     assert outcome(copy)[:2] == outcome(whole)[:2]
 
 
-def test_a_row_that_does_not_fit_is_said_and_the_run_resumes(copy, whole):
-    code, text = train(copy, before=(LIMITED, ROWS_FIRST))
+def test_a_row_that_does_not_fit_is_said_and_the_run_resumes(copy, whole, sizes):
+    largest, _, rows = sizes
+    limit = 4 * rows // 5
+    assert largest < 0.9 * limit
+    code, text = train(copy, before=(LIMITED, limit))
     assert code == 2 and "Traceback" not in text, text
     (line,) = errors(text)
     assert f"{copy / 'metrics.jsonl'}: File too large; " in line and "ulimit" in line

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax.chunk import make_chunk, streamed
-from gan_jax.models import MODELS
+from gan_jax.models import MODELS, TRANSLATORS
 from gan_jax.parallel import AXIS, PARALLEL, check_batch
 from gan_jax.penalties import PENALTIES
 from gan_jax.regularisers import REGULARISERS
@@ -167,6 +167,9 @@ LOWERED = {  # every network, and every penalty and regulariser at once
     "penalties": {f"penalty.{name}": 1.0 for name in (*PENALTIES, *REGULARISERS)},
 }
 LOWERED["r3gan"]["model.norm"] = "none"
+for name in TRANSLATORS:
+    LOWERED[name] |= {"objective": "image_to_image", "data.source": "edges:digits"}
+    LOWERED[name] |= {"model.latent_dim": 100}
 LOWERED["began"]["loss"] = "began"
 
 
@@ -174,10 +177,11 @@ LOWERED["began"]["loss"] = "began"
 @pytest.mark.parametrize("recipe", LOWERED)
 def test_the_step_lowers_for_accelerators(platform, recipe):
     c = tiny(**{"model.width": 4, **LOWERED[recipe]})
-    recipe, nets, hyper = parts(c, SIDE)
+    given = SIDE if c.model.name in TRANSLATORS else ()
+    recipe, nets, hyper = parts(c, SIDE, given)
     state = jax.eval_shape(partial(init, recipe, nets, hyper), 0)
     step = jax.jit(make_step(recipe, nets))
-    exported = jax.export.export(step, platforms=[platform])(
-        state, Batch(pictures(c, 1, SIDE)[0])
-    )
+    real = pictures(c, 1, SIDE)[0]
+    batch = Batch(real, source=real if given else None)
+    exported = jax.export.export(step, platforms=[platform])(state, batch)
     assert exported.platforms == (platform,)

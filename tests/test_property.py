@@ -97,8 +97,9 @@ def test_any_schedule_is_refused_or_keeps_its_number_allowed(text, value):
         return
     numbers = config.hyper_of(configured(values))
     (kind,) = (entry.kind for entry in parse_schedules(text).values())
-    begin, end, *_ = numbers["schedule"][name].values()
+    begin, end, *_ = map(float, numbers["schedule"][name].values())
     for step in (0, begin, (begin + end) / 2, end, 2 * end):
+        step = min(step, 2**31 - 1)  # a step is an int32
         now = config.flatten(scheduled(((name, kind),), numbers, step))[name]
         # half a unit in the last place may be lost
         assert any(allowed(name, float(now) * (1 + x)) for x in (-1e-6, 0, 1e-6))

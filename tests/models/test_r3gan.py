@@ -15,7 +15,7 @@ from gan_jax.types import ModelSpec, UserError
 
 HYPER = {"model": {"init_std": 0.02, "norm_momentum": 0.9, "dropout": 0.5}}
 TINY = ModelSpec("r3gan", (8, 8, 1), latent_dim=4, width=8, norm="none")
-PUBLISHED = ModelSpec("r3gan", (256, 256, 3), 64, width=96, norm="none")
+PUBLISHED = ModelSpec("r3gan", (256, 256, 3), latent_dim=64, width=96, norm="none")
 
 
 def inputs(spec, b=3):

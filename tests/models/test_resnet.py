@@ -12,7 +12,9 @@ from gan_jax.models import build
 from gan_jax.types import ModelSpec, UserError
 
 HYPER = {"model": {"init_std": 0.02, "norm_momentum": 0.9, "dropout": 0.5}}
-PLAIN = ModelSpec("resnet", (32, 32, 3), 128, width=256, disc_width=128, norm="none")
+PLAIN = ModelSpec(
+    "resnet", (32, 32, 3), latent_dim=128, width=256, disc_width=128, norm="none"
+)
 TINY = ModelSpec(
     "resnet", (8, 8, 1), latent_dim=4, width=8, disc_norm="none", init="he_normal"
 )
