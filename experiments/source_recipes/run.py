@@ -32,6 +32,7 @@ SAMPLES = 1_000  # for classes and confidence
 FRECHET = 5_000  # for the distance, as many as the pictures
 PRESENT = 0.02  # of the samples: a digit that is there
 SURE = 0.9  # probability of the classifier's best class
+FAILURE = "cmu_mnist_gan:frequency1"
 LAST = 10  # logged rows whose mean is the end of training
 CURVES = ("disc/real", "disc/fake", "disc/accuracy", "loss/disc", "loss/gen")
 
@@ -117,10 +118,13 @@ def frequency(args: argparse.Namespace) -> None:
 
 def pictured(name: str, args: argparse.Namespace) -> None:
     """Train one recipe in a process of its own, and write 64 samples of its latest generator."""
-    folder, target = Path(args.out) / "runs" / name, Path(args.out) / f"{name}.png"
+    stem, _, form = name.partition(":")
+    title = f"{stem}_{form}" if form else stem
+    folder, target = Path(args.out) / "runs" / title, Path(args.out) / f"{title}.png"
     if target.exists():
         return
-    words = [sys.executable, "launch.py", f"--config={SOURCES}/{name}.py"]
+    recipe = f"{SOURCES / stem}.py{name.removeprefix(stem)}"
+    words = [sys.executable, "launch.py", f"--config={recipe}"]
     words += [f"--workdir={folder.absolute()}", *args.config]
     if args.steps:
         words.append(f"--config.steps={args.steps}")
@@ -140,10 +144,9 @@ def pictured(name: str, args: argparse.Namespace) -> None:
 
 def gallery(args: argparse.Namespace) -> None:
     """A picture of each recipe."""
-    names = args.only.split(",") if args.only else []
-    for path in sorted(SOURCES.glob("*.py")):
-        if not names or path.stem in names:
-            pictured(path.stem, args)
+    names = [path.stem for path in sorted(SOURCES.glob("*.py"))]
+    for name in args.only.split(",") if args.only else [*names, FAILURE]:
+        pictured(name, args)
 
 
 def main() -> None:
@@ -160,7 +163,9 @@ def main() -> None:
     )
     parser.add_argument("--width", type=int, default=8, help="32 is the source's")
     parser.add_argument("--minutes", type=float, default=0.0, help="of each recipe")
-    parser.add_argument("--only", default="", help="recipes, with commas")
+    parser.add_argument(
+        "--only", default="", help="recipes NAME or NAME:FORM, with commas"
+    )
     args, args.config = parser.parse_known_args()
     if args.what == "frequency" and not args.steps:
         args.steps = EPOCHS
