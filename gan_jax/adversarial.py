@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gan_jax.augment import ada_update
 from gan_jax.auxiliary import Auxiliary
-from gan_jax.judging import Context, logit_metrics, make_judge, penalised, told
+from gan_jax.judging import Context, Critic, logit_metrics, make_judge, penalised, told
 from gan_jax.latents import draw_latents
 from gan_jax.losses import LOSSES, LossPair, began_balance, began_measure
 from gan_jax.regularisers import REGULARISERS, View, start_memory
@@ -180,7 +180,7 @@ class Adversarial:
         *keys, penalty_key, flip_key = jax.random.split(context.key, 4)
         batch = context.batch
         real, fake = self.judged(batch, batch.image, made.image)
-        of_real, of_fake, seen = self.judge.both(
+        of_real, of_fake, seen, passes = self.judge.both(
             params, vars, context, real, fake, keys
         )
         whole = self.logits(of_real, of_fake)
@@ -190,11 +190,11 @@ class Adversarial:
             pair = label_flip(*pair, context.hyper["trick"]["label_flip"], flip_key)
         total = loss.disc(*pair, **loss_numbers(loss.numbers.disc, context))
 
-        def critic(x: Any) -> Scores:
-            # the real batch's key: XLA then shares the forward pass of r1 with that of the loss
+        def judge(x: Any) -> Scores:
             return self.judge.one(params, vars, context, x, keys[0])[0]
 
         at = context._replace(key=penalty_key)
+        critic = Critic(judge, passes)
         penalty, values = penalised(recipe, critic, real, fake, at)
         near = None
         if self.needs_near:
@@ -213,7 +213,7 @@ class Adversarial:
         keys = jax.random.split(context.key)
         batch = context.batch
         real, fake = self.judged(batch, batch.image, made.image)
-        of_real, of_fake, _ = self.judge.both(
+        of_real, of_fake, *_ = self.judge.both(
             disc.params, disc.vars, context, real, fake, keys
         )
         scores = (of_real, of_fake)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from gan_jax.augment import augment
 from gan_jax.losses import LossPair
-from gan_jax.penalties import PENALTIES
+from gan_jax.penalties import PENALTIES, slope
 from gan_jax.tricks import instance_noise, linear_decay, pack, unpack
 from gan_jax.types import Batch, Hyper, Metrics, Pair, Recipe, Scores, lookup
 
@@ -23,9 +23,16 @@ class Context(NamedTuple):
     key: Any
 
 
+class Pass(NamedTuple):
+    """A pass of D over examples `x` that its loss has made, kept open: slope() = the gradient of its summed logits."""
+
+    x: Any
+    slope: Callable[[], Any]
+
+
 class Judge(NamedTuple):
     """one(params, vars, context, x, key) -> (Scores, vars); both(params, vars, context, real, fake, key) ->
-    (Scores of real, Scores of fake, vars). Examples are packed: [B / packing, ..., packing * C].
+    (Scores of real, Scores of fake, vars, passes that are open). Examples are packed: [B / packing, ..., packing * C].
     """
 
     one: Callable[..., Any]
@@ -77,12 +84,20 @@ def make_judge(recipe: Recipe, nets: Pair) -> Judge:
         label = told(recipe, context.batch)
         return apply(params, vars, context, seen(x, context, look), label, drop)
 
+    def opened(params: Any, vars: Any, context: Context, x: Any, key: Any) -> Any:
+        def run(x: Any) -> Any:
+            scores, after = one(params, vars, context, x, key)
+            return jnp.sum(scores.logits), (scores, after)
+
+        total, pull_back, (scores, after) = jax.vjp(run, x, has_aux=True)
+        return scores, after, Pass(x, lambda: pull_back(jnp.ones_like(total))[0])
+
     def apart(
         params: Any, vars: Any, context: Context, real: Any, fake: Any, keys: Any
     ) -> Any:
-        of_real, vars = one(params, vars, context, real, keys[0])
-        of_fake, vars = one(params, vars, context, fake, keys[1])
-        return of_real, of_fake, vars
+        of_real, vars, first = opened(params, vars, context, real, keys[0])
+        of_fake, vars, second = opened(params, vars, context, fake, keys[1])
+        return of_real, of_fake, vars, (first, second)
 
     def joint(
         params: Any, vars: Any, context: Context, real: Any, fake: Any, keys: Any
@@ -94,9 +109,30 @@ def make_judge(recipe: Recipe, nets: Pair) -> Judge:
         halves = [
             jax.tree.map(lambda y, i=i: jnp.split(y, 2)[i], out) for i in range(2)
         ]
-        return *halves, vars
+        return *halves, vars, ()
 
     return Judge(one, joint if recipe.joint_batch else apart)
+
+
+class Critic:
+    """D with everything but its input fixed, as penalties see it: critic(x) -> Scores.
+
+    On what the loss has judged already (`passes`) its slope comes from that pass. A second one would have a backward
+    pass of its own: of a DCGAN step with R1 that is one convolution in eight.
+    """
+
+    def __init__(self, run: Callable[[Any], Scores], passes: tuple[Pass, ...]):
+        """run(x) -> Scores; passes: those of the loss."""
+        self.run, self.passes = run, passes
+
+    def __call__(self, x: Any) -> Scores:
+        """Judge x."""
+        return self.run(x)
+
+    def slope(self, x: Any) -> Any:
+        """The gradient of the summed logits by x."""
+        known = [seen.slope for seen in self.passes if seen.x is x]
+        return known[0]() if known else slope(self.run, x)
 
 
 def penalised(
