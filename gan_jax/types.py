@@ -128,6 +128,9 @@ class ModelSpec:
     disc_source: bool = True  # D is shown the source of a pair beside the picture
     precision: str = "float32"
     impl: str = "fast"  # how convolutions are written: a name of models.conv.CONV
+    remat: str = (
+        "none"  # what a pass computes again for its gradient: a name of models.REMAT
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from gan_jax.fields.rules import (
     whole,
 )
 from gan_jax.latents import LATENTS
-from gan_jax.models import MODELS
+from gan_jax.models import MODELS, REMAT
 from gan_jax.models.conv import CONV
 from gan_jax.models.kit import CONDITIONS, MINIBATCH
 from gan_jax.models.layers import INITS
@@ -116,6 +116,12 @@ MODEL = {
         "structure",
         one_of(CONV),
         "convolutions; plain: slower, but forward mode; gemm: for members under vmap",
+    ),
+    "model.remat": Field(
+        "none",
+        "structure",
+        one_of(REMAT),
+        "what gradients compute again to save memory",
     ),
 }
 

@@ -1,6 +1,7 @@
 """Networks by name, and the only seam between Flax and the rest: `network(module, spec)`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -40,13 +41,19 @@ def network(
         key: Array | None = None,
         train: bool,
     ) -> tuple[Any, Vars]:
-        out, updated = module(spec, hyper).apply(
-            {"params": params, **vars},
-            *inputs,
-            train=train,
-            rngs={} if key is None else {"dropout": key},
-            mutable=list(vars) if train else [],
-        )
+        def run(
+            params: Params, vars: Vars, hyper: Hyper, key: Any, *inputs: Any
+        ) -> Any:
+            return module(spec, hyper).apply(
+                {"params": params, **vars},
+                *inputs,
+                train=train,
+                rngs={} if key is None else {"dropout": key},
+                mutable=list(vars) if train else [],
+            )
+
+        keep = lookup("model.remat", REMAT, spec.remat)
+        out, updated = keep(run)(params, vars, hyper, key, *inputs)
         return out, {**vars, **updated}
 
     return Network(init, apply)
@@ -96,6 +103,23 @@ def build(spec: ModelSpec) -> Pair:
     )
 
 
+# a convolution of conv.py is a custom_vjp_call
+PRODUCTS = ("custom_vjp_call", "conv_general_dilated", "dot_general")
+
+
+def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:
+    return primitive.name in PRODUCTS
+
+
+# name -> what a pass keeps for its gradient (Chen et al. 2016, arXiv:1604.06174)
+REMAT: dict[str, Callable[[Any], Any]] = {
+    # all that the gradient needs
+    "none": lambda run: run,
+    # results of convolutions and matrix products; norms and activations are computed again
+    "products": partial(jax.checkpoint, policy=_is_product),
+    # nothing but the inputs: the whole pass is run again
+    "all": jax.checkpoint,
+}
 # name -> (generator, discriminator): classes, or anything that makes a Linen module of (spec, hyper)
 MODELS = {
     "mlp": Pair(basic.MLPGenerator, basic.MLPDiscriminator),
