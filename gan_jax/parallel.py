@@ -103,6 +103,20 @@ def near(tree: Any) -> Any:
     return jax.tree.map(lambda x: x.addressable_data(0), tree)
 
 
+def divided(nets: Pair, rows: NamedSharding) -> Pair:
+    """The networks with G's inputs divided over devices as the examples are.
+
+    Latents are drawn inside the step. Nothing else would say that they are to be divided, and XLA would run G, and D on
+    what it makes, on the whole batch on every device.
+    """
+
+    def apply(params: Any, vars: Any, hyper: Any, *inputs: Any, **rest: Any) -> Any:
+        inputs = jax.lax.with_sharding_constraint(inputs, rows)
+        return nets.gen.apply(params, vars, hyper, *inputs, **rest)
+
+    return nets._replace(gen=nets.gen._replace(apply=apply))
+
+
 def jit_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
     """One program over a mesh of all devices. `keep`: the whole set lives on the devices."""
     devices = jax.devices()
@@ -110,7 +124,8 @@ def jit_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
     mesh = jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,))
     copied = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(None, None, AXIS))
-    step = make_step(recipe, nets)
+    rows = NamedSharding(mesh, PartitionSpec(AXIS))
+    step = make_step(recipe, divided(nets, rows) if len(devices) > 1 else nets)
     place = partial(placed, sharding=copied)
     if keep:
         whole = place(table)

@@ -88,6 +88,20 @@ def test_jit_over_four_devices_is_the_single_device_mathematics():
     assert max(jax.tree.leaves(moved)) > 1e-2, "the test would pass if nothing moved"
 
 
+@pytest.mark.parametrize("mode", PARALLEL)
+def test_no_device_does_the_work_of_others(mode):
+    _, recipe, nets, state, indices = setting(**{"batch_size": 64, "penalty.r1": 1.0})
+
+    def flops(chunk, *inputs):
+        return chunk.lower(*inputs).compile().cost_analysis()["flops"]
+
+    alone = jax.jit(make_chunk(make_step(recipe, nets), streamed))
+    runner = PARALLEL[mode](recipe, nets, Batch(TABLE), False)
+    shared = runner.place(state), runner.feed(indices, 5), np.int32(5)
+    whole = flops(alone, state, Batch(TABLE[indices]), np.int32(5))
+    assert 0.8 * whole < 4 * flops(runner.chunk, *shared) < 1.2 * whole
+
+
 def test_pmap_averages_gradients_and_statistics_of_the_devices():
     """The devices of a pmap are the lanes of a vmap with the same axis name, where pmean is a plain mean."""
     c, recipe, nets, state, indices = setting()
