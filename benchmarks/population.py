@@ -17,7 +17,6 @@ import argparse
 import importlib.util
 import os
 import time
-from collections import Counter
 from copy import deepcopy
 from functools import partial
 from itertools import product
@@ -25,15 +24,14 @@ from itertools import product
 import jax
 import numpy as np
 
+from benchmarks.cases import Drawn, Setting, drawn, floats
 from gan_jax import config as configs
 from gan_jax import data
 from gan_jax.chunk import make_chunk, resident
 from gan_jax.job import assemble
-from gan_jax.models.basic import halvings
 from gan_jax.parallel import numbers
 from gan_jax.population import BACKENDS, Population
-from gan_jax.step import init, make_step, prepare
-from gan_jax.turns import bind
+from gan_jax.step import init, make_step
 from gan_jax.types import Batch
 
 CASES = {  # config file, what is changed in it, seeds of each learning rate
@@ -75,15 +73,6 @@ def first_states(job, members):
     return [start(configs.hyper_of(own), np.uint32(own.seed)) for own in members]
 
 
-def first_latents(job, config):
-    """What G is fed in a member's first step: the keys are split as in step.py and turns.py."""
-    key = jax.random.fold_in(jax.random.key(config.seed), 0)
-    dream = jax.random.fold_in(jax.random.split(key, 3)[1], 0)
-    noise_key = jax.random.split(jax.random.split(dream)[0])[0]
-    blank = Batch(np.zeros(config.batch_size))
-    return np.array(bind(job.recipe, job.nets).inputs(noise_key, blank)[0])
-
-
 def singles(job, members):
     """chunk(step, n) of our single-run program: member after member; the last step's metrics of each."""
     table = jax.device_put(Batch(job.dataset.images, job.dataset.labels))
@@ -114,129 +103,51 @@ def together(job, members, backend):
     return chunk
 
 
-def torch_networks(spec, momentum):
-    """G and D of a ModelSpec in PyTorch, the layers in our order; `momentum`: of BatchNorm, as PyTorch counts it."""
-    from torch import nn
-
-    class Permute(nn.Module):
-        def __init__(self, *axes):
-            super().__init__()
-            self.axes = axes
-
-        def forward(self, x):
-            return x.permute(self.axes)
-
-    w, z, out = spec.width, spec.latent_dim, spec.image_shape[-1]
-    relu, leaky = nn.ReLU(inplace=True), nn.LeakyReLU(0.2, inplace=True)
-    if spec.name == "mlp":
-        gen = nn.Linear(z, w), relu, nn.Linear(w, w), relu, nn.Linear(w, out)
-        disc = nn.Linear(out, w), leaky, nn.Linear(w, w), leaky, nn.Linear(w, 1)
-        return nn.Sequential(*gen), nn.Sequential(*disc)
-    side = halvings(spec.image_shape)[0]
-    flat, twice = side * side * 2 * w, {"kernel_size": 4, "stride": 2, "padding": 1}
-    up, down = partial(nn.ConvTranspose2d, **twice), partial(nn.Conv2d, **twice)
-    first = nn.Linear(z, flat, bias=False), nn.Unflatten(1, (side, side, 2 * w))
-    norms = [nn.BatchNorm2d(n, momentum=momentum) for n in (2 * w, w)]
-    inner = norms[0], relu, up(2 * w, w, bias=False), norms[1], relu
-    gen = *first, Permute(0, 3, 1, 2), *inner, up(w, out), nn.Tanh()
-    lower = down(out, w), leaky, down(w, 2 * w), leaky
-    disc = *lower, Permute(0, 2, 3, 1), nn.Flatten(), nn.Linear(flat, 1)
-    return nn.Sequential(*gen), nn.Sequential(*disc)
-
-
-def copy_into(net, params):
-    """Our parameters into a PyTorch network."""
-    seen = Counter()
-    for layer in (x for x in net if hasattr(x, "weight")):
-        kind = type(layer).__name__.removesuffix("2d").replace("Linear", "Dense")
-        own = params[f"{kind}_{seen[kind]}"]
-        seen[kind] += 1
-        for name, x in own.items():
-            x = np.array(x).transpose(3, 2, 0, 1) if x.ndim == 4 else np.array(x).T
-            whole = layer.bias if name == "bias" else layer.weight
-            whole.data.copy_(whole.new_tensor(x))
-
-
-def torch_member(job, config, state, device):
-    """step(t, real, z) of one member in PyTorch, from our first state: iteration t, its losses as tensors."""
-    import torch
-
-    soft, r1 = torch.nn.functional.softplus, config.penalty.r1
-    gen, disc = torch_networks(job.recipe.model, 1 - config.model.norm_momentum)
-    optims = []
-    for name, net in (("gen", gen), ("disc", disc)):
-        copy_into(net, getattr(state.players, name).params)
-        net.to(device, memory_format=torch.channels_last)
-        o, own = config.optim[name], net.parameters()
-        optims.append(torch.optim.Adam(own, o.lr, (o.b1, o.b2), o.eps, fused=True))
-    live = [*gen.parameters(), *(x for x in gen.buffers() if x.is_floating_point())]
-    ema = [x.detach().clone() for x in live]
-
-    def update(optim, loss):
-        optim.zero_grad(set_to_none=True)
-        loss.backward()
-        optim.step()
-
-    def step(t, real, z):
-        fake, told = gen(z), {}
-        both = torch.cat([real.requires_grad_(r1 > 0), fake.detach()])
-        of_real, of_fake = disc(both).chunk(2)  # no norm in D: one pass is the same
-        total = told["loss/disc"] = soft(-of_real).mean() + soft(of_fake).mean()
-        if r1:
-            slope = torch.autograd.grad(of_real.sum(), real, create_graph=True)[0]
-            told["penalty/r1"] = 0.5 * slope.square().sum((1, 2, 3)).mean()
-            total = total + r1 * told["penalty/r1"]
-        update(optims[1], total)
-        disc.requires_grad_(False)
-        told["loss/gen"] = soft(-disc(fake)).mean()
-        update(optims[0], told["loss/gen"])
-        disc.requires_grad_(True)
-        decay = min(config.ema_decay, (1 + t) / (10 + t))
-        if decay:  # without it the average is G itself
-            with torch.no_grad():
-                torch._foreach_lerp_(ema, live, 1 - decay)
-        return {name: x.detach() for name, x in told.items()}
-
-    return step
-
-
 def torch_loop(job, members, threads):
     """chunk(step, n) in PyTorch: member after member; the last step's losses of each."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.backends.cudnn.allow_tf32 = False
-    images = prepare(Batch(job.dataset.images[None]), False, None).image[0]
-    table = torch.from_numpy(np.array(images)).to(device)
-    table = table.permute(0, 3, 1, 2) if table.ndim == 4 else table
-    shape = job.recipe.batch_size, job.recipe.model.latent_dim
-    pairs = zip(members, first_states(job, members), strict=True)
-    steps = [torch_member(job, *pair, device) for pair in pairs]
+    from benchmarks.twins import twin
+
+    states = first_states(job, members)
+    settings = [
+        Setting(
+            own,
+            job.recipe,
+            job.nets,
+            configs.hyper_of(own),
+            job.dataset.images.shape[1:],
+        )
+        for own in members
+    ]
+    pairs = list(zip(settings, states, strict=True))
+    twins = [twin(*pair, "best") for pair in pairs]
+    start_z = [drawn(*pair).disc for pair in pairs]
+    device, shape = twins[0].device, start_z[0].shape
+    table = twins[0].placed(floats(Batch(job.dataset.images[None])))[0]
 
     def chunk(start, n):
         torch.set_num_threads(threads)
         told = []
         for i, config in enumerate(members):
-            rows = torch.from_numpy(rows_of(job, config, start, n)[:, 0]).to(device)
+            rows = torch.from_numpy(rows_of(job, config, start, n)).to(device)
             z = torch.randn(n, *shape, device=device)
             if start == 0:
-                z[0] = torch.from_numpy(first_latents(job, config))
+                z[0] = torch.tensor(start_z[i])
             for t in range(n):
-                losses = steps[i](start + t, table[rows[t]], z[t])
+                losses = twins[i].step(table[rows[t]], Drawn(z[t]))
             told.append(losses)
-        if device == "cuda":
-            torch.cuda.synchronize()
+        twins[0].sync()
         return told
 
     return chunk
 
 
-def check(ours, theirs):
-    """Stop unless PyTorch's losses of the first step, of each member, are ours."""
-    for name in theirs[0]:
-        a, b = (np.array([float(x[name]) for x in told]) for told in (ours, theirs))
-        if not np.allclose(b, a, rtol=1e-4, atol=0):
-            raise SystemExit(f"first step: {name} is {a}, in PyTorch {b}")
+def agree(ours, theirs):
+    """Stop unless PyTorch's losses of a member's first step are ours."""
+    from benchmarks import twins
+
+    twins.agree(ours, theirs, 1e-4)
 
 
 def ways_of(job, members, args):
@@ -252,7 +163,8 @@ def ways_of(job, members, args):
             ways[f"gan_jax, {name}"] = together(job, members, name), len(members)
     told = [chunk(0, 1) for chunk, _ in ways.values()]
     for theirs in told[:loops]:
-        check(spread(told[loops], len(few)), theirs)
+        for pair in zip(spread(told[loops], len(few)), theirs, strict=True):
+            agree(*pair)
     return ways, loops
 
 

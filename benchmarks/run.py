@@ -1,0 +1,97 @@
+"""The whole suite: tables of ratios on standard output, all numbers in a JSON file.
+
+    python -m benchmarks.run --suite=cpu [--only=step,data] [--rounds=5] [--quick] [--json=FILE]
+
+Each group runs in a process of its own; within it the ways of a case take turns (timing.py). PyTorch is compared with
+where it is installed. On one core: `taskset -c 0` before the line. --quick makes everything tiny, to try the commands.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.suites import GROUPS
+from benchmarks.timing import TORCH, Plan, read, say, write
+
+PEAK = {
+    "cpu": 0.0,
+    "gpu": 790.0,
+}  # TFLOP/s: what a dense bfloat16 product reaches on an H200
+NO_DEVICE = 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    helps = "\n".join(f"  {name:11}{run.__doc__}" for name, run in GROUPS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.run",
+        description=f"{__doc__}\ngroups:\n{helps}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--suite", choices=PEAK, required=True)
+    parser.add_argument("--only", default=",".join(GROUPS), help="groups, with commas")
+    parser.add_argument("--rounds", type=int, default=0, help="0: 5, or 2 if quick")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument(
+        "--peak", type=float, default=-1, help="TFLOP/s, for the MFU; 0: none"
+    )
+    parser.add_argument("--json", help="where the results go")
+    return parser
+
+
+def environment(suite: str) -> dict[str, str]:
+    """Of a group's process: no GPU for the CPU's suite; on a GPU neither library takes memory ahead of need."""
+    hidden = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+    shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    return {**os.environ, **(hidden if suite == "cpu" else shared)}
+
+
+def main() -> int:
+    """Run the groups; 0, 1 when something in a group failed, 2 for wrong words or a device that is not there."""
+    words = parser()
+    args = words.parse_args()
+    groups = args.only.split(",")
+    if unknown := set(groups) - set(GROUPS):
+        words.error(
+            f"unknown: {', '.join(sorted(unknown))}; groups: {', '.join(GROUPS)}"
+        )
+    if not TORCH:
+        say("PyTorch is missing, and its rows are left out: pip install torch")
+    peak = PEAK[args.suite] if args.peak < 0 else args.peak
+    rounds = args.rounds or (2 if args.quick else 5)
+    plan = json.dumps(asdict(Plan(args.suite, rounds, args.quick, peak)))
+    rows, about, failed = [], {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        for group in groups:
+            path = Path(folder, group)
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.suites",
+                group,
+                plan,
+                str(path),
+            ]
+            done = subprocess.run(command, env=environment(args.suite))
+            if done.returncode == NO_DEVICE:
+                return NO_DEVICE
+            failed += [group] * (done.returncode != 0)
+            if path.is_file():
+                more, about = read(path)
+                rows += more
+            if (
+                args.json and rows
+            ):  # after each group, so that a stop keeps what is there
+                write(args.json, rows, about)
+    if failed:
+        say(f"not all of it ran: {', '.join(failed)}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""What the suite measures: a table of groups, each a function of a Plan that gives jobs, each of which gives rows.
+
+    python -m benchmarks.suites GROUP PLAN FILE
+
+runs one group in this process (`benchmarks.run` starts one a group, so that none inherits memory or devices). PLAN is
+a Plan as JSON; the rows go to FILE. A job that fails is shown and the others run; the exit code is 1 then.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import count, product
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import around, cases, evaluating, feeding
+from benchmarks import population as many
+from benchmarks.timing import (
+    CORES,
+    TORCH,
+    Plan,
+    Row,
+    Way,
+    facts,
+    interleaved,
+    rows_of,
+    say,
+    seconds,
+    short,
+    table,
+    told_rate,
+    write,
+)
+from benchmarks.ways import LOOP, LOSSES, all_theirs, generator, ours, same, stock
+from gan_jax.feeding import draw
+from gan_jax.job import assemble
+from gan_jax.sampling import make_sampler
+
+Job = Callable[[], list[Row]]
+BATCHES = {"cpu": (64,), "gpu": (64, 128, 1024)}
+MEMBERS = {
+    "cpu": {"ring": (8, 32, 128), "dcgan": (8, 32)},
+    "gpu": {"ring": (8, 32, 128), "dcgan": (8, 32, 64)},
+}
+QUICK_CASES = "ring", "dcgan28"
+FLOPS = {"dcgan64": 2.29e9, "sngan32": 44.3e9}  # of a step and example of its batch
+STOCK = {
+    "dcgan28": 2,
+    "dcgan64": 0,
+}  # steps a dispatch of its loop; 0: minutes, not timed
+SLOW = 1.0  # seconds of a step; slower ones make shorter loops
+
+
+def step(plan: Plan) -> Iterator[Job]:
+    """A training step: PyTorch, stock Flax (two DCGANs), ours by itself and in its loop."""
+    names = QUICK_CASES if plan.quick else tuple(cases.CASES)
+    sizes = [*product(names, [8] if plan.quick else BATCHES[plan.suite])]
+    if plan.suite == "cpu" and not plan.quick:
+        sizes.append(("dcgan64", 128))
+    for (name, batch), precision in product(sizes, ("float32", "bfloat16")):
+        yield partial(step_rows, plan, name, batch, precision)
+
+
+def step_rows(plan: Plan, name: str, batch: int, precision: str) -> list[Row]:
+    """One case of `step`; the base is PyTorch as most code has it, where it is there."""
+    setting = cases.setting(name, batch, plan.width, precision)
+    state, examples = cases.first(setting), cases.examples(setting, LOOP)
+    ways = all_theirs(setting, state, precision, plan.quick)
+    single = ours(setting, state, examples, 1)
+    first = single.call()
+    if name in STOCK and precision == "float32":
+        nets = stock(setting.recipe.model)
+        plain = ours(setting, state, examples, 1, nets)
+        same(first, plain.call(), LOSSES)
+        ways["stock Flax, one step a dispatch"] = plain
+        if STOCK[name]:
+            looped = ours(setting, state, examples, STOCK[name], nets)
+            ways["stock Flax, in the loop"] = looped
+    ways["gan_jax, one step a dispatch"] = single
+    steps = LOOP if seconds(single) < SLOW else 2
+    ways["gan_jax, in its loop"] = ours(setting, state, examples, steps)
+    values = interleaved(ways, plan)
+    rows = rows_of("step", name, values, batch=batch, precision=precision)
+    if not plan.peak or plan.quick or name not in FLOPS:
+        return rows
+    work = 1e-7 * FLOPS[name] * batch / plan.peak  # % of the peak at 1 ms a step
+    return [replace(r, note=f"MFU {short(work / np.median(r.values))} %") for r in rows]
+
+
+def population(plan: Plan) -> Iterator[Job]:
+    """Many small GANs, time a member and step: every backend beside members one after another."""
+    sizes = {"ring": (4,)} if plan.quick else MEMBERS[plan.suite]
+    for what, counts in sizes.items():
+        for members in counts:
+            yield partial(population_rows, plan, what, members)
+
+
+def population_rows(plan: Plan, what: str, members: int) -> list[Row]:
+    """One case of `population`."""
+    steps = plan.size(10, 2)
+    args = SimpleNamespace(torch=TORCH, torch_members=8)
+    group = many.spread(many.members_of(what, steps), members)
+    chunks, _ = many.ways_of(assemble(group[0]), group, args)
+
+    def way(chunk: Any, own: int) -> Way:
+        begins = count(1, steps)  # step 0 is done
+        return Way(lambda: chunk(next(begins), steps), own * steps)
+
+    ways = {name: way(*chunk) for name, chunk in chunks.items()}
+    case, values = f"{members} x {what}", interleaved(ways, plan)
+    rows = rows_of("population", case, values, "gan_jax, single runs")
+    return [told_rate(row, 1, "member-steps/s") for row in rows]
+
+
+def sampling(plan: Plan) -> Iterator[Job]:
+    """DCGAN-64's pictures from latents to the host's memory, time a call."""
+    for n in (8,) if plan.quick else (1, 64, 256, 1024):
+        yield partial(sampling_rows, plan, n)
+
+
+def sampling_rows(plan: Plan, n: int) -> list[Row]:
+    """One number of pictures of `sampling`."""
+    setting = cases.setting("dcgan64", 8, plan.width)
+    state = cases.first(setting)
+    fed = draw(setting.recipe.model, jax.random.key(0), n)
+    sampler = make_sampler(setting.nets)
+    call = partial(sampler, state.ema, state.hyper, fed)
+    ways = {"gan_jax": Way(call)}
+    if TORCH:
+        theirs = generator(setting, state, np.asarray(fed.z))
+        same({"mean": theirs().mean()}, {"mean": call().mean()}, ["mean"])
+        ways = {"PyTorch": Way(theirs), **ways}
+    rows = rows_of("sampling", "dcgan64", interleaved(ways, plan), batch=n)
+    return [told_rate(row, n, "pictures/s") for row in rows]
+
+
+GROUPS: dict[str, Callable[[Plan], Iterator[Job]]] = {
+    "step": step,
+    "population": population,
+    "data": feeding.feeding,
+    "sampling": sampling,
+    "inception": evaluating.features,
+    "frechet": evaluating.frechet,
+    "start": around.start,
+    "memory": around.memory,
+    "overhead": around.overhead,
+}
+
+
+def main(group: str, plan_text: str, path: str) -> int:
+    """Run a group, print its table, write its rows; 0, or 1 if a job failed, or 2 without the device that is asked for."""
+    plan = Plan(**json.loads(plan_text))
+    if group == "population":
+        jax.config.update("jax_num_cpu_devices", CORES)
+    if plan.suite != jax.default_backend():
+        say(f"--suite={plan.suite}: JAX has no such device here")
+        return 2
+    if plan.suite == "gpu":
+        jax.config.update("jax_default_matmul_precision", "highest")
+    rows, failed, about = [], 0, facts()
+    for job in GROUPS[group](plan):
+        try:
+            rows += job()
+        except (Exception, SystemExit):
+            traceback.print_exc()
+            failed = 1
+            continue
+        say(f"{group}: {rows[-1].case} {rows[-1].batch or ''} {rows[-1].precision}")
+        write(path, rows, about)  # a stop keeps what is there
+        jax.clear_caches()
+    print(f"\n## {group}\n\n{GROUPS[group].__doc__}\n\n{table(rows)}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    os.environ.setdefault(
+        "XLA_PYTHON_CLIENT_PREALLOCATE", "false"
+    )  # as PyTorch is there
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,148 @@
+"""The ways to train: our step, the same step on Flax's own convolutions, and PyTorch's, each as a `Way` of `timing`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.timing import CORES, TORCH, Way, say
+from gan_jax import models
+from gan_jax.chunk import make_chunk, streamed
+from gan_jax.models import basic
+from gan_jax.models.kit import Kit
+from gan_jax.sampling import BATCH
+from gan_jax.step import make_step
+from gan_jax.types import Batch, ModelSpec, Pair, TrainState
+
+LOOP = 8  # steps a dispatch of the loop
+TORCH_WAYS = {  # precision -> ways of the twins
+    "float32": ("eager", "best", "compile"),
+    "bfloat16": ("autocast", "compile_autocast"),
+}
+LOSSES = "loss/disc", "loss/gen"
+
+
+class StockKit(Kit):
+    """gan_jax's layers with `nn.Conv` and `nn.ConvTranspose`."""
+
+    def common(self, bias):
+        own = {"dtype": self.dtype, "kernel_init": self.init}
+        return {"strides": (2, 2), "use_bias": bias, **own}
+
+    def conv(self, features, bias):
+        k = self.spec.kernel
+        return nn.Conv(features, (k, k), **self.common(bias))
+
+    def up(self, features, bias):
+        k, rest = self.spec.kernel, self.common(bias)
+        return nn.ConvTranspose(features, (k, k), transpose_kernel=True, **rest)
+
+
+class StockGenerator(basic.DCGANGenerator):
+    def kit(self, label, train):
+        return StockKit(self.spec, self.hyper, "gen", label, train)
+
+
+class StockDiscriminator(basic.DCGANDiscriminator):
+    def kit(self, label, train):
+        return StockKit(self.spec, self.hyper, "disc", label, train)
+
+
+def stock(spec: ModelSpec) -> Pair:
+    """A DCGAN's networks on Flax's convolutions; a state of ours fits them."""
+    modules = StockGenerator, StockDiscriminator
+    return Pair(*(models.network(module, spec) for module in modules))
+
+
+def ours(
+    setting: Any, state: TrainState, examples: Batch, steps: int, nets: Any = None
+) -> Way:
+    """Our step, `steps` a dispatch: 1 by itself, more in the loop. A call gives the last step's metrics."""
+    step = make_step(setting.recipe, nets or setting.nets)
+    state = jax.tree.map(jnp.copy, state)  # the first call takes it
+    if steps == 1:
+        run = jax.jit(step, donate_argnums=0)
+        fed = (jax.device_put(jax.tree.map(lambda x: x[0], examples)),)
+    else:
+        run = jax.jit(make_chunk(step, streamed), donate_argnums=0)
+        fed = jax.device_put(examples), np.int32(steps)
+
+    def call() -> Any:
+        nonlocal state
+        state, metrics = run(state, *fed)
+        return metrics
+
+    return Way(call, steps)
+
+
+def same(a: Any, b: Any, names: Sequence[str]) -> None:
+    """Stop unless what two ways give under these names agrees to 1e-4."""
+    for name in names:
+        if not np.isclose(float(a[name]), float(b[name]), rtol=1e-4, atol=1e-6):
+            raise SystemExit(f"{name} is {a[name]} and {b[name]}")
+
+
+def theirs(setting: Any, state: TrainState, way: str) -> Way:
+    """A twin in PyTorch, checked against our first losses. Its examples lie on its device, its latents are fresh."""
+    import torch
+
+    from benchmarks import twins
+
+    torch.set_num_threads(CORES)
+    twins.check(setting, state, twins.twin(setting, state, way))
+    twin = twins.twin(setting, state, way)
+    real, latents = twin.draw()
+
+    def call() -> Any:
+        for z in (latents.disc, latents.gen):
+            if z is not None:
+                z.normal_()
+        if latents.alpha is not None:
+            latents.alpha.uniform_()
+        return twin.step(real, latents)
+
+    return Way(call, 1, lambda _: twin.sync())
+
+
+def generator(setting: Any, state: TrainState, z: np.ndarray) -> Callable[[], Any]:
+    """A function that samples in PyTorch by running statistics: latents [n, z] -> float32 [n, H, W, C] on the host."""
+    import torch
+
+    from benchmarks import twins
+
+    torch.set_num_threads(CORES)
+    twin = twins.twin(setting, state, "best")
+    gen, latents = twin.gen.eval(), torch.tensor(z, device=twin.device)
+
+    @torch.inference_mode()
+    def call() -> np.ndarray:
+        parts = [gen(part).cpu() for part in latents.split(BATCH)]
+        return torch.cat(parts).movedim(1, -1).numpy()
+
+    return call
+
+
+def all_theirs(
+    setting: Any, state: TrainState, precision: str, quick: bool = False
+) -> dict[str, Way]:
+    """Every way of PyTorch that runs: the others are left out with a line on stderr; none without PyTorch.
+
+    quick: without the compiled ones.
+    """
+    names = TORCH_WAYS[precision] if TORCH else ()
+    ways = {}
+    for name in names:
+        if quick and "compile" in name:
+            continue
+        title = f"PyTorch, {name.replace('_', ' ')}"
+        try:
+            way = theirs(setting, state, name)
+            way.wait(way.call())  # compiles, or refuses to
+            ways[title] = way
+        except Exception as error:  # what torch.compile may raise is not one type
+            why = (str(error).splitlines() or [""])[0][:200]
+            say(f"left out: {title}: {type(error).__name__}: {why}")
+    return ways
