@@ -36,6 +36,13 @@ def nbytes(tree: Any) -> int:
     )
 
 
+def taken(compiled: Any) -> int:
+    """Bytes that a compiled program takes on each device, its inputs among them."""
+    used = compiled.memory_analysis()
+    size = used.argument_size_in_bytes + used.output_size_in_bytes
+    return size + used.temp_size_in_bytes - used.alias_size_in_bytes
+
+
 def products(jaxpr: Any) -> int:
     """Bytes of the results of all matrix products and convolutions of a program, wherever they are nested."""
     total = 0
@@ -76,7 +83,9 @@ def forward_bytes(recipe: Recipe, nets: Pair, state: TrainState) -> int:
     made = jax.eval_shape(generate, state, batch)
     of_gen = products(jax.make_jaxpr(generate)(state, batch).jaxpr)
     of_disc = products(jax.make_jaxpr(judge)(state, batch, made).jaxpr)
-    return of_gen + of_disc // passes
+    # of passes that are run again only one is there at a time
+    together = max if recipe.model.remat == "all" else sum
+    return together((of_gen, of_disc // passes))
 
 
 def examples(recipe: Recipe) -> Batch:

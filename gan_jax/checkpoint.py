@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from gan_jax.leaves import Tree, difference, rebuilt, snapshot, stored, unknown
 from gan_jax.manifest import (
@@ -32,6 +31,7 @@ from gan_jax.manifest import (
 )
 
 ASIDE = ".replaced"  # an older save of a step while the new one is written
+PART = ".orbax-checkpoint-tmp"  # in the name of what Orbax has not finished
 ITEM = "default"  # the folder that CheckpointManager gives an unnamed item
 _OTHER = "resume with the configuration that wrote it or choose a new --workdir"
 
@@ -220,7 +220,7 @@ class Checkpoints:
 
     def _tidy(self) -> None:
         """Finish what a kill or a failure cut short: temporary folders, replacements."""
-        for folder in self.folder.glob(f"*{ocp.utils.TMP_DIR_SUFFIX}*"):
+        for folder in self.folder.glob(f"*{PART}*"):
             shutil.rmtree(folder)
         for aside in self.folder.glob(f"*{ASIDE}"):
             place = aside.with_name(aside.name.removesuffix(ASIDE))
@@ -242,27 +242,27 @@ class Checkpoints:
             shutil.rmtree(self.folder / str(number), ignore_errors=True)
 
 
-def _processes() -> ocp.options.MultiprocessingOptions:
-    """Of several processes only the one that calls takes part: Orbax waits for nobody."""
-    if not jax.distributed.is_initialized():
-        return ocp.options.MultiprocessingOptions()
-    rank = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=rank, active_processes={rank}, barrier_sync_key_prefix=f"{rank}"
-    )
+def _orbax() -> tuple[Any, Any]:
+    """Orbax, slow to import, and that of several processes only the one that calls takes part: it waits for nobody."""
+    import orbax.checkpoint as ocp
+
+    rank = jax.process_index() if jax.distributed.is_initialized() else None
+    alone = () if rank is None else (rank, {rank}, f"{rank}")
+    return ocp, ocp.options.MultiprocessingOptions(*alone)
 
 
 def _write(folder: Path, step: int, arrays: dict[str, np.ndarray]) -> None:
+    ocp, alone = _orbax()
     options = ocp.CheckpointManagerOptions(
         create=False,  # the folder is there
         enable_async_checkpointing=False,
-        multiprocessing_options=_processes(),
+        multiprocessing_options=alone,
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet())
         # weights hardly compress, and trying takes a core from training for a second
         handler = ocp.PyTreeCheckpointHandler(
-            use_compression=False, multiprocessing_options=_processes()
+            use_compression=False, multiprocessing_options=alone
         )
         manager = ocp.CheckpointManager(folder, options=options, item_handlers=handler)
         stack.enter_context(manager)
@@ -273,10 +273,10 @@ def _write(folder: Path, step: int, arrays: dict[str, np.ndarray]) -> None:
 
 def _read(place: Path, tree: Tree) -> dict[str, np.ndarray]:
     """The arrays of a step, after checking that they have the shapes that its manifest gives them."""
-    alone = {"multiprocessing_options": _processes()}
+    ocp, alone = _orbax()
     with _quiet():
-        handler = ocp.StandardCheckpointHandler(**alone)
-        reader = ocp.Checkpointer(handler, **alone)
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
     with _quiet(), reader:
         found = reader.metadata(place).item_metadata.tree
         have = {name: (said.shape, str(said.dtype)) for name, said in found.items()}

@@ -27,6 +27,7 @@ def make_chunk(step: Step, take: Callable[[Any, Any], Batch]) -> Callable[..., A
     One executable serves any n, so cadences and interruptions never change a byte. After a halt the
     remaining steps change nothing and the metrics stay those of the step that halted.
     """
+    step = jax.jit(step, inline=True)  # traced once for the shapes and for the loop
 
     def chunk(state: TrainState, feed: Any, n: Any) -> tuple[TrainState, Metrics]:
         def body(i: Any, carry: Any) -> Any:

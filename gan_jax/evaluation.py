@@ -25,16 +25,22 @@ LATENTS = 0  # seed of the samples that are measured during training
 
 
 @contextmanager
-def counted(judge: Judge, asked: list[Request], n: int, made: bool) -> Iterator[tqdm]:
+def counted(judge: Judge, asked: list[Request], n: int, made: bool) -> Iterator[None]:
     """A progress bar over the pictures that pass: n fakes (made here if `made`), and both sides through each network."""
     networks = {request.features for request in asked if request.features}
     total = n * made + (n + len(judge.dataset.images)) * len(networks)
     with tqdm(
         total=total, desc="evaluation", unit=" pictures", disable=None, leave=False
     ) as bar:
-        before, judge.tick = judge.tick, bar.update
+        before = judge.tick
+
+        def tick(n: int) -> None:
+            before(n)
+            bar.update(n)
+
+        judge.tick = tick
         try:
-            yield bar
+            yield
         finally:
             judge.tick = before
 
@@ -75,10 +81,10 @@ def measured(
     judge: Judge, asked: list[Request], given: Drawn, sample: Callable[..., np.ndarray]
 ) -> list[Value]:
     """The values of fakes. sample(Fed, each, back) generates them by batches, and keeps each(batch) of every one."""
-    with counted(judge, asked, len(given.fed.z), True) as bar:
+    with counted(judge, asked, len(given.fed.z), True):
 
         def each(part: np.ndarray) -> np.ndarray:
-            bar.update(len(part))
+            judge.tick(len(part))
             return finished(part)
 
         def back(pictures: np.ndarray) -> np.ndarray:

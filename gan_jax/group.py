@@ -2,15 +2,13 @@
 
 import json
 import os
-import platform
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from gan_jax import config as configs
-from gan_jax.data.cache import root
+from gan_jax.compiled import keep_compiled
 from gan_jax.files import write_atomic
 from gan_jax.fit import Fit, fastest, fitting
 from gan_jax.herd import Herd, How
@@ -73,12 +71,10 @@ def cpu_devices(count: int) -> None:
 
 
 def set_up(config: ConfigDict, cores: int = 0) -> None:
-    """Make this process ready for groups: devices, and compiled programs kept on the disk unless the user says where.
+    """Make this process ready for groups: devices, and compiled programs kept on the disk.
 
     A program is planned, timed, trained and resumed, each time compiled; the cache makes that once on a machine.
     """
     repeatable(config)
     cpu_devices(cores)
-    if jax.config.jax_compilation_cache_dir is None:
-        cache = root(configs.data_spec(config).cache_dir) / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(cache / platform.node()))
+    keep_compiled()

@@ -1,23 +1,25 @@
 """What a config means on this machine: data, networks, numbers, devices."""
 
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as configs
-from gan_jax import data, models
-from gan_jax.capacity import check_capacity, nbytes
+from gan_jax import data, hosts, models
+from gan_jax.capacity import check_capacity, free_bytes, nbytes, taken
 from gan_jax.combinations import check_data
 from gan_jax.culprit import first_bad
 from gan_jax.parallel import PARALLEL, Runner
 from gan_jax.step import init
 from gan_jax.types import Batch, Hyper, Pair, Recipe, TrainState
 
-RESIDENT_SHARE = 0.4  # of an accelerator's free memory that the data may take
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
@@ -30,6 +32,11 @@ class Job:
     nets: Pair
     hyper: Hyper
     dataset: data.Dataset
+
+    @cached_property
+    def first(self) -> Callable[[Any], TrainState]:
+        """The state before the first step, of a seed (uint32); traced once for its shapes and for itself."""
+        return jax.jit(partial(init, self.recipe, self.nets, self.hyper))
 
 
 def assemble(config: ConfigDict) -> Job:
@@ -58,8 +65,7 @@ def repeatable(config: ConfigDict) -> None:
 
 def shape_of_state(job: Job) -> TrainState:
     """The state's structure, shapes and dtypes, without computing it."""
-    start = partial(init, job.recipe, job.nets, job.hyper)
-    return jax.eval_shape(start, np.uint32(job.config.seed))
+    return jax.eval_shape(job.first, np.uint32(job.config.seed))
 
 
 def table_of(dataset: data.Dataset) -> Batch:
@@ -83,21 +89,39 @@ def why_halted(job: Job, seed: int, state: TrainState) -> str:
         return ""
 
 
-def fits_device(nbytes: int) -> bool:
-    """Whether data of this size can live on the accelerator. Never on a CPU: its memory is the host's."""
-    if jax.default_backend() == "cpu":
-        return False
-    stats = jax.local_devices()[0].memory_stats() or {}
-    free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
-    return nbytes < RESIDENT_SHARE * free
-
-
 def make_runner(job: Job) -> Runner:
-    """The compiled chunk and its data on this machine's devices. Raises UserError for an uneven batch or too large a run."""
-    table, recipe = table_of(job.dataset), job.recipe
-    resident, size = job.config.data.resident, nbytes(table)
-    keep = {"yes": True, "no": False}.get(resident, fits_device(size))
-    example = 4 if keep else size // len(table.image)  # on the device: its index
+    """The compiled chunk and its data on this machine's devices. Raises UserError for an uneven batch or too large a run.
+
+    data.resident=auto: the data live on an accelerator where they fit there beside all that the program takes.
+    """
+    resident, table = job.config.data.resident, table_of(job.dataset)
+    make = partial(PARALLEL[job.config.parallel], job.recipe, job.nets, table)
+    room = free_bytes(1)
+    # never on a CPU of its own accord, whose memory is the host's, nor on a device that does not tell what is free
+    auto = resident == "auto" and jax.default_backend() != "cpu"
+    small = nbytes(table) < room < sys.maxsize
+    keep = resident == "yes" or auto and bool(hosts.agree([small]).all())
+    checked(job, keep)
+    runner = make(keep)
+    if not (auto and keep):
+        return runner
+    compiled = compiled_for(job, runner)
+    if hosts.agree([taken(compiled) <= room]).all():
+        return runner._replace(chunk=compiled)
+    checked(job, False)
+    return make(False)
+
+
+def checked(job: Job, keep: bool) -> None:
+    """Raise UserError for a run that is too large for the machine. keep: whether the data live on the devices."""
+    recipe, table = job.recipe, table_of(job.dataset)
+    # on the device: its index
+    example = 4 if keep else nbytes(table) // len(table.image)
     feed = job.config.scan_steps * recipe.n_disc * recipe.batch_size * example
     check_capacity(recipe, job.nets, shape_of_state(job), feed)
-    return PARALLEL[job.config.parallel](recipe, job.nets, table, keep)
+
+
+def compiled_for(job: Job, runner: Runner) -> Any:
+    """The chunk's program, compiled and not run."""
+    feed = runner.feed(rows_of(job, job.config.seed, 0, 1), job.config.scan_steps)
+    return runner.chunk.lower(shape_of_state(job), feed, np.int32(1)).compile()

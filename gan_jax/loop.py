@@ -1,24 +1,40 @@
-"""The running loop of the process that writes: rows, pictures, evaluations, checkpoints."""
+"""The running loop of the process that writes: rows, pictures, evaluations, checkpoints.
 
-import time
+All of it is done by a thread, one thing after the other, while training goes on: so a state is saved when everything up
+to its step is on the disk, and not before.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.background import Background
 from gan_jax.best import best_of
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.evaluation import Evaluator
-from gan_jax.gallery import Sample, Views
+from gan_jax.gallery import Sample, Sheet, Views
 from gan_jax.job import Job, why_halted
 from gan_jax.parallel import Runner, near
 from gan_jax.progress import Progress
 from gan_jax.record import Record
 from gan_jax.sampling import make_sampler, networks_of
-from gan_jax.training import Training
+from gan_jax.training import CADENCES, Flight, Training
 from gan_jax.types import TrainState
+
+COPIES = 2  # of the state that may wait for the thread; then training waits
+
+
+@jax.jit
+def copied(tree: Any) -> Any:
+    """The same arrays in buffers of their own."""
+    return jax.tree.map(jnp.copy, tree)
 
 
 class Loop(Training):
@@ -42,12 +58,17 @@ class Loop(Training):
         self.bar = Progress(job.config.steps, self.step)
         self.sampler = make_sampler(job.nets, networks_of(job.recipe))
         self.views = Views(job)
-        self.seconds = 0.0  # of training since this process started
+        self.thread = Background()
+        self.copies: deque[Future] = deque()  # the jobs that end the need of each
+        # programs for several devices must come to all of them in one order: one thread dispatches
+        self.alone = jax.device_count() == 1
+        if evaluator:
+            evaluator.judge.tick = self.thread.heed
 
-    def dispatch(self, most: int) -> None:
-        """As Training does; a save in the background that failed is known by now."""
-        self.saved.check()
-        super().dispatch(most)
+    def dispatch(self, most: int) -> list[Flight]:
+        """As Training does; what failed in the background is known by now."""
+        self.thread.check()
+        return super().dispatch(most)
 
     def show(self, step: int, loss_disc: float, loss_gen: float) -> None:
         """Move the bar."""
@@ -56,60 +77,95 @@ class Loop(Training):
     def images_per_s(self) -> float:
         """Real pictures consumed by D's updates per second of training since the last thing written."""
         per_step = self.job.recipe.n_disc * self.job.recipe.batch_size
-        elapsed = time.perf_counter() - self.started
+        elapsed = self.clock() - self.started
         return self.steps_timed * per_step / max(elapsed, 1e-9)
 
-    def write(self) -> None:
-        """Write what is due at this step."""
-        self.land(0)
-        speed = self.images_per_s()
-        self.seconds += time.perf_counter() - self.started
-        if self.due("log_every"):
-            self.log(speed)
-        if self.due("sample_every"):
-            self.picture()
-        if self.due("eval.every"):
-            self.evaluate()
-        if self.due("checkpoint_every"):
-            self.save()
+    def keep(self) -> Any:
+        """A copy of the state for pictures, evaluations and checkpoints."""
+        if not any(self.due(cadence, self.step) for cadence in CADENCES[1:]):
+            return None
+        with self.paused():
+            while len(self.copies) >= COPIES:
+                self.copies.popleft().result()
+        return copied(self.own())
+
+    def own(self) -> TrainState:
+        """The state on one of this process's devices."""
+        return jax.tree.map(lambda x: x.addressable_data(0), self.state)
+
+    def write(self, flight: Flight) -> None:
+        """Have written what is due."""
+        step, kept = flight.step, flight.kept
+        if self.due("log_every", step):
+            clocks = {"images_per_s": self.images_per_s()}
+            clocks |= {"seconds": self.clock() - self.begun}
+            self.thread.do(self.log, step, flight.metrics, clocks)
+        if self.due("sample_every", step):
+            self.picture(step, kept)
+        if self.due("eval.every", step):
+            make = partial(self.measured, step, kept)
+            self.later(make, partial(self.evaluated, step, kept))
+            if self.job.config.eval.patience:
+                with self.paused():
+                    self.thread.wait()
+        if self.due("checkpoint_every", step):
+            self.thread.do(self.save, step, kept)
+        if kept is not None:
+            self.copies.append(self.thread.do(id, kept))
         self.restart_clock()
 
-    def log(self, speed: float) -> None:
-        """Write the row of the step that has just run."""
-        values = jax.device_get(self.metrics)
+    def later(self, make: Callable[[], Any], use: Callable[[Any], Any]) -> None:
+        """use(make()) in the background; make, which needs the devices, here and now where there are several."""
+        if self.alone:
+            self.thread.do(lambda: use(make()))
+            return
+        with self.paused():
+            made = make()
+        self.thread.do(use, made)
+
+    def log(self, step: int, metrics: Any, clocks: dict[str, float]) -> None:
+        """Write the row of a step."""
+        values = jax.device_get(metrics)
         row = {name: float(x) for name, x in values.items() if not x.ndim}
-        row |= {"images_per_s": speed, "seconds": self.seconds}
         histograms = {name: x for name, x in values.items() if x.ndim}
-        self.record.log(self.step, row, histograms)
+        self.record.log(step, row | clocks, histograms)
 
-    def sample(self) -> Sample:
+    def sample(self, kept: TrainState) -> Sample:
         """The averaged generator as a function of what it is fed."""
-        return partial(self.sampler, *near((self.state.ema, self.state.hyper)))
+        return partial(self.sampler, kept.ema, kept.hyper)
 
-    def picture(self) -> None:
-        """Write what the averaged generator makes of the fixed noise, or of the same held-out pictures."""
-        show = self.views.of(self.job.config.seed)
-        self.record.image(self.step, show(self.sample()))
+    def picture(self, step: int, kept: TrainState) -> None:
+        """Have written what the averaged generator makes of the fixed noise, or of the same held-out pictures."""
 
-    def evaluate(self) -> None:
-        """Measure the averaged generator; its rows are written before the state, so a resumed run misses none."""
-        spec, sample = self.job.recipe.model, self.sample()
-        for row in self.evaluator.rows(self.step, spec, sample):
+        def make() -> Sheet:
+            return self.views.of(self.job.config.seed)(self.sample(kept))
+
+        self.later(make, partial(self.record.image, step))
+
+    def measured(self, step: int, kept: TrainState) -> list[dict[str, Any]]:
+        """What the averaged generator comes to, as rows."""
+        return self.evaluator.rows(step, self.job.recipe.model, self.sample(kept))
+
+    def evaluated(
+        self, step: int, kept: TrainState, rows: list[dict[str, Any]]
+    ) -> None:
+        """Write an evaluation, and then the state if it is the best one, so a resumed run misses no row."""
+        for row in rows:
             self.record.evaluation(row)
         self.best = best_of(self.record.workdir, self.metric)
-        if self.best is not None and self.best.step == self.step:
-            self.saved.pinned = self.step
-            self.save()
+        if self.best is not None and self.best.step == step:
+            self.saved.pinned = step
+            self.save(step, kept)
 
     def gives_up(self) -> bool:
         """Whether as many evaluations as eval.patience brought nothing better."""
         patience = self.job.config.eval.patience
         return bool(patience and self.best and self.best.since >= patience)
 
-    def save(self) -> None:
-        """Begin a checkpoint, unless this step has one; it is written while training goes on."""
-        if not self.saved.holds(self.step):
-            self.saved.start(self.step, near(self.state))
+    def save(self, step: int, kept: TrainState) -> None:
+        """Write a checkpoint, unless the step has one."""
+        if not self.saved.holds(step):
+            self.saved.save(step, kept)
 
     def culprit(self) -> str:
         """Name what was not finite in the step that halted the state, the first array foremost."""
@@ -120,10 +176,11 @@ class Loop(Training):
 
     def finish(self) -> None:
         """Save the last good state, wait until it is on the disk, and close the record."""
-        state = near(self.state)
-        self.state = replace(state, halted=jnp.zeros_like(state.halted))
-        self.save()
-        self.saved.wait()
+        state = self.own()
+        state = replace(state, halted=jnp.zeros_like(state.halted))
+        self.thread.do(self.save, self.step, state)
+        self.thread.wait()
+        self.thread.close()
         if self.complete or self.hopeless:
             self.record.gif()
             self.record.mp4()

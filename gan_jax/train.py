@@ -2,8 +2,6 @@
 
 import json
 import sys
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,17 @@ from ml_collections import ConfigDict
 
 from gan_jax import config as configs
 from gan_jax import hosts
-from gan_jax.checkpoint import CheckpointError, Checkpoints
+from gan_jax.checkpoint import Checkpoints
 from gan_jax.config import ConfigError
 from gan_jax.data import Dataset
 from gan_jax.evaluation import Evaluator
 from gan_jax.job import Job, assemble, make_runner, repeatable, shape_of_state
 from gan_jax.lock import locked
-from gan_jax.loop import Loop
+from gan_jax.loop import Loop, copied
 from gan_jax.parallel import Runner
 from gan_jax.record import Record, read_config, versions
 from gan_jax.rows import check_saved
 from gan_jax.sampling import POINTER
-from gan_jax.step import init
 from gan_jax.stop import stoppable
 from gan_jax.training import Training
 from gan_jax.types import TrainState
@@ -72,8 +69,7 @@ def begin(
         shapes = shape_of_state(job)
         state = saved.load(newest, shapes, job.hyper) if saved else shapes
         return runner.place(hosts.share(state))
-    start = jax.jit(partial(init, job.recipe, job.nets, job.hyper))
-    return runner.place(start(np.uint32(job.config.seed)))
+    return runner.place(job.first(np.uint32(job.config.seed)))
 
 
 def describe(job: Job, step: int) -> str:
@@ -192,17 +188,17 @@ def follow(job: Job, runner: Runner) -> int:
 
 def run(loop: Loop, command: str) -> int:
     """Run the loop to its end, save, and say what happened."""
-    with stoppable() as stop, hosts.watched(loop.saved.wait):
-        if loop.step == 0 and loop.job.config.sample_every:
-            loop.picture()
+    with stoppable() as stop, hosts.watched(loop.thread.wait):
         try:
+            if loop.step == 0 and loop.job.config.sample_every:
+                loop.picture(0, copied(loop.own()))
             loop.run(stop)
-        except BaseException:
-            with suppress(CheckpointError):  # what is being saved counts nevertheless
-                loop.saved.wait()
+            loop.bar.close()
+            loop.finish()
+        except BaseException as error:
+            # what is being written counts nevertheless; a second Ctrl-C waits for a save at most
+            loop.thread.close(finish=not isinstance(error, KeyboardInterrupt))
             raise
-        loop.bar.close()
-        loop.finish()
     folder = loop.record.workdir
     if loop.halted:
         say(

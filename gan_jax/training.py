@@ -1,12 +1,14 @@
 """The steps of a run on the devices: what every process of a run does, whether or not it writes.
 
-It waits for the device only where something is written (a row, a grid, a checkpoint, the end) and otherwise stays one
-chunk behind it. How steps are grouped into chunks never changes what they compute.
+It stays one chunk ahead of what it reads: while a chunk runs the next one is fed and dispatched, and then what the one
+before it left is written. How steps are grouped into chunks never changes what they compute.
 """
 
 import collections
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,6 +24,16 @@ CADENCES = ("log_every", "sample_every", "eval.every", "checkpoint_every")
 CHUNK_SECONDS = 0.5  # aim of one dispatch, so that a signal is answered quickly
 
 
+class Flight(NamedTuple):
+    """A chunk of n steps that ends at `step`, not yet done: its metrics, its halt, a copy of its state if one is needed."""
+
+    step: int
+    n: int
+    metrics: Any
+    halted: Any
+    kept: Any
+
+
 class Training:
     """A run in progress: `state` after `step` finished iterations. Of several processes all run the same chunks."""
 
@@ -34,56 +46,79 @@ class Training:
         self.metrics: Any = None
         self.halted = False  # a chunk that has landed met what is not finite
         self.stopped = self.hopeless = False  # why it ended early, as all agreed
-        self.flying: collections.deque = collections.deque()
+        self.flying: collections.deque[Flight] = collections.deque()
         # steps of the next dispatch; grows until one takes CHUNK_SECONDS
         self.chunk = 1
         # several CPU devices on few cores deadlock when programs with collectives queue up
         crowded = jax.default_backend() == "cpu" and jax.device_count() > 1
         self.depth = 0 if crowded else 1
-        self.steps_timed = 0  # finished since `started`
-        self.started = time.perf_counter()
+        self.away = 0.0  # seconds in `paused`
+        self.restart_clock()
+        self.begun = self.started
 
-    def due(self, cadence: str) -> bool:
-        """Whether a cadence falls on this step. The last step is due unless the cadence is off."""
+    def due(self, cadence: str, step: int) -> bool:
+        """Whether a cadence falls on a step. The last step is due unless the cadence is off."""
         every = self.cadences[cadence]
-        return every > 0 and (self.complete or self.step % every == 0)
+        return every > 0 and (step == self.job.config.steps or step % every == 0)
 
     def next_stop(self) -> int:
         """Steps until something may have to be written."""
         config = self.job.config
         stops = [every - self.step % every for every in self.cadences.values() if every]
-        return min(*stops, config.steps - self.step)
+        return min([*stops, config.steps - self.step])
 
-    def dispatch(self, most: int) -> None:
-        """Send the next chunk, of at most so many steps, to the device; wait for all but the newest one in flight."""
-        config, begin = self.job.config, time.perf_counter()
+    def dispatch(self, most: int) -> list[Flight]:
+        """Send the next chunk, of at most so many steps, to the device; the chunks that have landed meanwhile."""
+        config, begin = self.job.config, self.clock()
         n = min(most, self.next_stop(), config.scan_steps)
         rows = rows_of(self.job, config.seed, self.step, n)
         feed = self.runner.feed(rows, config.scan_steps)
         self.state, self.metrics = self.runner.chunk(self.state, feed, np.int32(n))
         self.step += n
-        # a copy, as the state itself is given to the next chunk
-        self.flying.append((self.step, n, self.metrics, self.state.halted.copy()))
-        self.land(self.depth)
-        took = time.perf_counter() - begin
+        # copies, as the state itself is given to the next chunk
+        halted, kept = self.state.halted.copy(), self.keep()
+        self.flying.append(Flight(self.step, n, self.metrics, halted, kept))
+        # an evaluation that may end the run is waited for, so that it always ends on the same step
+        decisive = config.eval.patience and self.due("eval.every", self.step)
+        landed = self.land(0 if decisive else self.depth)
+        took = self.clock() - begin
         if took < CHUNK_SECONDS / 2 and n == most:
             self.chunk = min(2 * most, config.scan_steps)
         elif took > 2 * CHUNK_SECONDS:
             self.chunk = max(1, most // 2)
+        return landed
 
-    def land(self, depth: int) -> None:
-        """Wait until at most `depth` chunks are in flight; show those that landed."""
+    def land(self, depth: int) -> list[Flight]:
+        """Wait until at most `depth` chunks are in flight; show those that landed, and give those without a halt."""
+        good = []
         while len(self.flying) > depth:
-            step, n, metrics, halted = self.flying.popleft()
-            if halted and not self.halted:
+            flight = self.flying.popleft()
+            metrics = flight.metrics
+            if flight.halted and not self.halted:
                 self.halted, self.metrics = True, metrics
             losses = float(metrics["loss/disc"]), float(metrics["loss/gen"])
-            self.steps_timed += n  # reading the losses has waited for the chunk
-            self.show(step, *losses)
+            self.steps_timed += flight.n  # reading the losses has waited for the chunk
+            self.show(flight.step, *losses)
+            if not self.halted:
+                good.append(flight)
+        return good
+
+    def clock(self) -> float:
+        """Seconds, less those in `paused`."""
+        return time.perf_counter() - self.away
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within, something else than training is waited for."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.away += time.perf_counter() - begin
 
     def restart_clock(self) -> None:
-        """Training goes on after something else (compiling, writing)."""
-        self.started, self.steps_timed = time.perf_counter(), 0
+        """Speed is measured from here on."""
+        self.started, self.steps_timed = self.clock(), 0
 
     @property
     def complete(self) -> bool:
@@ -103,23 +138,30 @@ class Training:
         """Train until the last step, a halt, or a signal."""
         first = self.step + 1
         while self.on(stop):
-            self.dispatch(self.chunk)
+            landed = self.dispatch(self.chunk)
             if self.step == first:
-                self.land(0)
+                landed += self.land(0)
                 self.restart_clock()  # the first dispatch compiled
-            if any(self.due(cadence) for cadence in self.cadences):
-                self.land(0)
-                if not self.halted:
-                    self.write()
-        self.land(0)
+                self.begun = self.started
+            self.write_all(landed)
+        self.write_all(self.land(0))
         self.step = int(self.state.step)  # of a halt: the last good one
+
+    def write_all(self, landed: list[Flight]) -> None:
+        """Write what is due at the ends of chunks."""
+        for flight in landed:
+            if any(self.due(cadence, flight.step) for cadence in self.cadences):
+                self.write(flight)
 
     def gives_up(self) -> bool:
         """Whether going on is hopeless: for the process that writes to say."""
         return False
 
+    def keep(self) -> Any:
+        """A copy of the state, where what is due at this step needs one."""
+
     def show(self, step: int, loss_disc: float, loss_gen: float) -> None:
         """A chunk that ends at `step` has landed."""
 
-    def write(self) -> None:
-        """What is due at this step is written by the process that writes; the others meet it at the next chunk."""
+    def write(self, flight: Flight) -> None:
+        """What is due at a chunk's end is written by the process that writes; the others meet it at the next chunk."""

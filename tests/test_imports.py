@@ -18,7 +18,9 @@ LEVELS = [
     | {"board", "rows", "video"}
     | {"data", "eval", "best", "settings", "plan"},
     {
+        "background",
         "capacity",
+        "compiled",
         "job",
         "feeding",
         "sampling",

@@ -8,7 +8,7 @@ diagonal, no imaginary part to throw away, and a small problem where a set has f
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Float
 
 from gan_jax.eval.checks import rows, two_sets

@@ -6,8 +6,7 @@ Source: Sajjadi et al. 2018 (arXiv:1806.00035), section 3 for the curve, section
 import warnings
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
-from scipy.spatial.distance import cdist
+import scipy
 
 from gan_jax.eval.checks import two_sets
 from gan_jax.types import AnyArray, UserError
@@ -107,7 +106,9 @@ def _histograms(
     union -= union.mean(axis=0)  # k-means multiplies out |x - c|^2
     with warnings.catch_warnings():  # a cluster that runs empty keeps its centre
         warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
-        _, labels = kmeans2(union, _seeds(union, clusters, rng), minit="matrix")
+        _, labels = scipy.cluster.vq.kmeans2(
+            union, _seeds(union, clusters, rng), minit="matrix"
+        )
     of_fake, of_real = (
         np.bincount(half, minlength=clusters) / n for half in (labels[:n], labels[n:])
     )
@@ -126,7 +127,9 @@ def _seeds(x: np.ndarray, clusters: int, rng: np.random.Generator) -> np.ndarray
     chosen = [int(rng.integers(len(x)))]
     gaps = np.full(len(x), np.inf)
     while len(chosen) < clusters:
-        gaps = np.minimum(gaps, cdist(x, x[chosen[-1:]], "sqeuclidean")[:, 0])
+        gaps = np.minimum(
+            gaps, scipy.spatial.distance.cdist(x, x[chosen[-1:]], "sqeuclidean")[:, 0]
+        )
         if not gaps.any():
             break
         chosen.append(int(rng.choice(len(x), p=gaps / gaps.sum())))

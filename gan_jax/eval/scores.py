@@ -1,7 +1,7 @@
 """The Inception score, from a classifier's logits. NumPy, float64."""
 
 import numpy as np
-from scipy.special import rel_entr, softmax
+import scipy
 
 from gan_jax.eval.checks import rows
 from gan_jax.types import AnyArray, UserError
@@ -24,9 +24,10 @@ def inception_score(logits: AnyArray, splits: int = 10) -> tuple[float, float]:
         raise UserError(
             f"{n} rows of logits cannot be split in {splits}; give more samples or fewer splits"
         )
-    p = softmax(logits, axis=1)
+    p = scipy.special.softmax(logits, axis=1)
     scores = []
     for i in range(splits):
         part = p[i * n // splits : (i + 1) * n // splits]
-        scores.append(np.exp(rel_entr(part, part.mean(0)).sum(1).mean()))
+        kl = scipy.special.rel_entr(part, part.mean(0))
+        scores.append(np.exp(kl.sum(1).mean()))
     return float(np.mean(scores)), float(np.std(scores))

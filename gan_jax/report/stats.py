@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+import scipy
 
 from gan_jax.report.gather import Run
 from gan_jax.report.markup import said
@@ -72,7 +72,9 @@ def half_width(values: Sequence[float]) -> float | None:
     n = len(values)
     if n < 2:
         return None
-    return float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(n))
+    return float(
+        scipy.special.stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(n)
+    )
 
 
 class Series(NamedTuple):

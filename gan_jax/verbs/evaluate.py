@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gan_jax.compiled import keep_compiled
 from gan_jax.config import ConfigError
 from gan_jax.eval.features import FEATURES
 from gan_jax.eval.measures import METRICS
@@ -79,6 +80,7 @@ def run(
     pair = args.real is not None or args.fake is not None
     if pair == bool(args.workdir) or pair and not (args.real and args.fake):
         raise ConfigError("eval takes --workdir=RUN, or both --real=DIR and --fake=DIR")
+    keep_compiled()
     options = Options(
         args.metrics,
         args.features,

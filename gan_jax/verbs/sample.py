@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gan_jax import config, data, video
+from gan_jax.compiled import keep_compiled
 from gan_jax.config import ConfigError
 from gan_jax.eval.nearest import nearest, nearness
 from gan_jax.feeding import Fed
@@ -82,6 +83,7 @@ def run(
     write, mode = lookup("--out ending", WRITERS, ending(args)), latent.mode_of(args)
     latent.check(args)
     check_film(args, mode)
+    keep_compiled()
     trained = load(args.workdir, args.weights, args.step)
     pairs.check(args, trained)
     make = translated if trained.recipe.model.source_shape else sampled

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gan_jax import config as configs
 from gan_jax import hosts
+from gan_jax.compiled import keep_compiled
 from gan_jax.job import repeatable
 from gan_jax.train import train
 
@@ -46,6 +47,7 @@ def run(
     """Train, or resume."""
     config = configs.loaded(args.config, overrides)
     repeatable(config)  # before JAX has any device
+    keep_compiled()
     hosts.join(args.distributed)
     name = Path(args.config.partition(":")[0]).stem
     workdir = args.workdir or Path("runs") / name
