@@ -233,7 +233,7 @@ class Part(Loop):
         """Train so many steps on, until all that they write is on the disk."""
         self.target += steps
         self.run(self)
-        self.saved.wait()
+        self.thread.wait()
 
 
 def overhead(plan: Plan) -> Jobs:
