@@ -118,7 +118,7 @@ class Critic:
     """D with everything but its input fixed, as penalties see it: critic(x) -> Scores.
 
     On what the loss has judged already (`passes`) its slope comes from that pass. A second one would have a backward
-    pass of its own: of a DCGAN step with R1 that is one convolution in eight.
+    pass of its own: of a DCGAN step with R1 that is one convolution in nine.
     """
 
     def __init__(self, run: Callable[[Any], Scores], passes: tuple[Pass, ...]):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.remat import kept
 from gan_jax.capacity import nbytes
 from gan_jax.models import REMAT, build
 from gan_jax.step import init, make_step
@@ -19,21 +20,6 @@ NETWORKS = {
     "resnet": {"model.disc_norm": "none", "model.disc_spectral": True},
     "r3gan": {"model.norm": "none"},
 }
-
-
-def kept(net, hyper, x):
-    """Bytes that a pass keeps for its gradient beside the parameters and statistics."""
-    key = jax.random.key(0)
-    params, vars = jax.eval_shape(partial(net.init, key, hyper), x)
-
-    def pull_back(params, vars, x):
-        def run(params, x):
-            return net.apply(params, vars, hyper, x, key=key, train=True)
-
-        return jax.vjp(run, params, x)[1]
-
-    whole = jax.eval_shape(pull_back, params, vars, x)
-    return nbytes(whole) - nbytes((params, vars))
 
 
 @pytest.mark.parametrize("impl", ["fast", "plain"])
