@@ -14,12 +14,14 @@ LEVELS = [
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
     {"turns", "games", "step", "chunk", "culprit"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
+    | {"scales", "symptoms", "remedies", "doctor"}
     | {"images", "record"}
     | {"board", "rows", "video"}
     | {"data", "eval", "best", "settings", "plan"},
     {
         "background",
         "capacity",
+        "checkup",
         "compiled",
         "job",
         "feeding",
