@@ -161,8 +161,9 @@ class Herd:
         left = min(*stops, self.steps - self.step)
         n = min(self.chunk, left, self.flat["scan_steps"])
         begin, landed, self.fetched = time.perf_counter(), [], None
-        self.states, self.metrics = self.population.chunk(self.states, self.step, n)
-        self.step += n
+        begun, self.step = self.step, self.step + n
+        look = self.flat["monitor"] and self.due("log_every")
+        self.states, self.metrics = self.population.chunk(self.states, begun, n, look)
         self.flying.append((self.step, self.metrics))
         while len(self.flying) > self.depth:
             landed.append(jax.block_until_ready(self.flying.popleft()))
