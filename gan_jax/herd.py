@@ -25,7 +25,7 @@ from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
 from gan_jax.record import Record
-from gan_jax.rows import check_saved, read_object
+from gan_jax.rows import check_saved, of_layer, read_object
 from gan_jax.sampling import POINTER, make_sampler, networks_of
 from gan_jax.stop import Stop
 from gan_jax.train import data_facts, machine_facts
@@ -200,7 +200,7 @@ class Herd:
         """Points of a member's curves in the group's TensorBoard."""
         name = self.group[self.alive[row]].name
         for tag, value in numbers.items():
-            if math.isfinite(value):
+            if math.isfinite(value) and not of_layer(tag):
                 self.board.add_scalar(f"{tag}/{name}", value, self.step)
 
     def record(self, row: int) -> Record:
