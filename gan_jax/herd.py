@@ -2,7 +2,6 @@
 
 import collections
 import json
-import math
 import shlex
 import time
 from functools import partial
@@ -199,9 +198,8 @@ class Herd:
     def draw(self, row: int, numbers: dict[str, float | int]) -> None:
         """Points of a member's curves in the group's TensorBoard."""
         name = self.group[self.alive[row]].name
-        for tag, value in numbers.items():
-            if math.isfinite(value) and not of_layer(tag):
-                self.board.add_scalar(f"{tag}/{name}", value, self.step)
+        points = {f"{n}/{name}": x for n, x in numbers.items() if not of_layer(n)}
+        self.board.add_scalars(points, self.step)
 
     def record(self, row: int) -> Record:
         """The run folder of the member in a row of the states."""
