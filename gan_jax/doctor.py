@@ -252,7 +252,7 @@ FINDINGS: dict[str, Finding] = {
     "partial_mode_collapse": Finding(
         symptoms.partial_mode_collapse,
         _SPREAD,
-        (to.PAIRED, to.PACKED, to.SPREAD),
+        (to.PAIRED, to.PACKED, to.SPREAD, to.SMOOTH),
         "samples vary much less than the data",
     ),
     "oscillation": Finding(

@@ -164,7 +164,9 @@ def oscillation(view: View) -> Evidence | None:
     values = finite(view.past, "loss/gen")
     if len(values) < LIMITS.turns:
         return None
-    share, swing = spectral_peak(values), np.std(values) / abs(np.mean(values))
+    share = spectral_peak(values)
+    thirds = np.array_split(values, 3)
+    swing = min(np.std(third) for third in thirds) / abs(np.mean(values))
     if share > LIMITS.peak and swing > LIMITS.swing:
         return view.told("loss/gen", "game/rotation", peak=share, swing=float(swing))
     return None

@@ -113,6 +113,12 @@ def series(
     return table
 
 
+def rows(table):
+    return [
+        dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)
+    ]
+
+
 def names(episodes):
     return [one.found.finding for one in episodes]
 
@@ -204,12 +210,9 @@ def test_later_rows_change_nothing(finding):
     """So a run that was stopped and resumed has the findings of one that was not."""
     config, ill, _ = CASES[finding]
     table = series(ill, config, until=4000)
-    rows = [
-        dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)
-    ]
     doctor = Doctor(config)
-    live = [found for row in rows for found in doctor.logged(row)]
-    for k in (10, 30, 50, len(rows)):
+    live = [found for row in rows(table) for found in doctor.logged(row)]
+    for k in (10, 30, 50, len(table["step"])):
         part = {name: column[:k] for name, column in table.items()}
         episodes = diagnose(part, config=config)
         known = [one for one in live if one.step <= table["step"][k - 1]]
