@@ -149,10 +149,12 @@ class Observer:
             for side in ("real", "fake")
             if f"logits/{side}" in said
         }
+        kernels = Pair(players.gen.params, players.disc.params)
+        for layer, value in monitors.spectral_norms(kernels).items():
+            metrics[f"spectral/{layer.replace('.', '/', 1)}"] = value
         for who in ("gen", "disc"):
             slope, player = getattr(found.slopes, who), getattr(players, who)
             metrics |= under(f"grad/{who}", monitors.layer_norms(slope))
-            metrics |= under(f"spectral/{who}", monitors.spectral_norms(player.params))
             metrics[f"weight/{who}"] = monitors.norm(player.params)
             if first := getattr(found.firsts, who):
                 metrics |= of_first(who, first, slope)
