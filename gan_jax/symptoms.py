@@ -23,8 +23,8 @@ NOTHING: Row = MappingProxyType({})
 class Limits(NamedTuple):
     """Every threshold of the doctor; docs/doctor.md says how each was found."""
 
-    won: float = 0.04  # D's loss, as a share of the way from its bound to that of a D that cannot tell
-    sure: float = 0.98  # D's accuracy when it wins
+    won: float = 0.08  # D's loss, as a share of the way from its bound to that of a D that cannot tell
+    sure: float = 0.97  # D's accuracy when it wins
     fooled: float = 0.4  # D's accuracy when G wins: below chance
     blind: float = 0.6  # D's accuracy that says little
     worse: float = 1.5  # D's loss, of that of a D that cannot tell
