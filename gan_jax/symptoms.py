@@ -37,8 +37,8 @@ class Limits(NamedTuple):
     burst: float = 100.0  # growth of a loss or a gradient over its early level
     dead: float = 0.9  # of a first layer's channels, that are off for a whole batch
     grown: float = 4.0  # a first layer's norm, in times of its first logged one
-    swing: float = 0.1  # standard deviation of D's accuracy
-    luck: float = 2.0  # the same, of that which chance gives it
+    swing: float = 0.1  # how far D's accuracy goes to and fro
+    luck: float = 3.0  # the same, in times of what chance gives it
     turns: int = 12  # rows without which no frequency is looked for
     overfit: float = 0.5  # real less held-out, of real less fake
     copying: float = 0.9  # memorisation_copying
@@ -172,33 +172,42 @@ def _rising(view: View) -> bool:
 
 
 def oscillation(view: View) -> Evidence | None:
-    """D is right now more, now less often than chance lets expect, throughout: the players chase each other.
+    """D is right now more, now less often than chance lets expect, again and again: the players chase each other.
 
-    Of the accuracy, which has one scale for all losses, about a straight line: its standard deviation in each third of
-    the past, beside that of so many draws. "period": rows, of the strongest frequency.
+    Of the accuracy, which has one scale for all losses, over the last half of the steps. chance: the standard deviation of
+    as many coin tosses. period: of the strongest frequency, in rows.
     """
     values = finite(view.past, "disc/accuracy")
     if len(values) < LIMITS.turns:
         return None
-    mean, about = sum(values) / len(values), detrended(values)
-    swing = min(float(np.std(third)) for third in np.array_split(about, 3))
+    mean, far = sum(values) / len(values), swing(values)
     chance = math.sqrt(max(mean * (1 - mean), 0.0) / view.case.answers)
-    if not swing > max(LIMITS.swing, LIMITS.luck * chance):
+    if not far > max(LIMITS.swing, LIMITS.luck * chance):
         return None
-    named = {"swing": swing, "chance": chance, "period": period(about)}
+    named = {"swing": far, "chance": chance, "period": period(values)}
     return view.told("disc/accuracy", "game/rotation", "diversity/ratio", **named)
 
 
-def detrended(values: Series) -> np.ndarray:
-    """What is left of a series [n] about its least-squares line."""
-    x, t = np.asarray(values), np.arange(len(values)) - (len(values) - 1) / 2
-    return x - x.mean() - t * (t @ x) / (t @ t)
+def swing(values: Series) -> float:
+    """How far a series [n] goes to and fro: 1.05 times the median of |d - median d|, d = x(t + k) - x(t), the largest of
+    k = 1, 2, 4, ... <= n / 4.
+
+    About the standard deviation of independent normal values, up to twice that of a wave, 0 of a straight line. A step,
+    however high, is in fewer than half of the differences and so counts for nothing.
+    """
+    x, found = np.asarray(values), []
+    for k in (2**i for i in range(len(x).bit_length()) if 2**i <= len(x) // 4):
+        d = x[k:] - x[:-k]
+        found.append(1.05 * float(np.median(np.abs(d - np.median(d)))))
+    return max(found)
 
 
 def period(values: Series) -> float:
-    """The period of the strongest frequency of a detrended series, in samples."""
-    power = np.abs(np.fft.rfft(np.asarray(values))[1:]) ** 2
-    return len(values) / (1 + int(np.argmax(power)))
+    """The period of the strongest frequency of a series [n] about its least-squares line, in samples."""
+    x, t = np.asarray(values), np.arange(len(values)) - (len(values) - 1) / 2
+    x = x - x.mean() - t * (t @ x) / (t @ t)
+    power = np.abs(np.fft.rfft(x)[1:]) ** 2
+    return len(x) / (1 + int(np.argmax(power)))
 
 
 def divergence(view: View) -> Evidence | None:

@@ -14,7 +14,7 @@ from gan_jax.doctor import FINDINGS, FIRST, HEALTHY, HOLD, SPAN, Doctor, diagnos
 from gan_jax.losses import LOSSES
 from gan_jax.remedies import at_least, instead, remedy, times
 from gan_jax.scales import SCALES, Scale, scale_of
-from gan_jax.symptoms import LIMITS, Case, View, detrended, oscillation, period
+from gan_jax.symptoms import LIMITS, Case, View, oscillation, period, swing
 
 ROOT = Path(__file__).parents[1]
 RING = f"--config={ROOT}/configs/ring_plain.py"
@@ -318,12 +318,15 @@ def test_a_scale_that_is_not_there_says_nothing():
     assert all(map(math.isnan, scale_of({"loss": "f_pearson"})))
 
 
-def test_a_series_about_its_line_and_its_period():
-    t = np.arange(48)
+def test_a_wave_goes_to_and_fro_and_a_line_or_a_jump_does_not():
+    t, draw = np.arange(48), np.random.default_rng(0)
     wave = np.sin(2 * np.pi * t / 8)
-    assert np.abs(detrended(3 - 0.1 * t)).max() < 1e-12
-    about = detrended(wave + 3 - 0.1 * t)
-    assert np.abs(about - wave).max() < 0.3 and period(about) == 8
+    assert period(wave + 3 - 0.1 * t) == 8
+    assert 0.7 < swing(wave + 3 - 0.1 * t) < 1.5
+    assert 0.7 < swing(np.sin(2 * np.pi * t / 24)) < 1.5
+    assert swing(3 - 0.1 * t) < 1e-12 and swing(np.where(t < 30, 0.0, 1.0)) == 0
+    deviations = [swing(draw.normal(size=2000)) for _ in range(5)]
+    assert np.allclose(deviations, 1, atol=0.15)
 
 
 @pytest.mark.parametrize("size", [4, 64, 1024])
