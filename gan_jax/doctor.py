@@ -243,7 +243,7 @@ FINDINGS: dict[str, Finding] = {
         symptoms.generator_wins,
         ("loss/disc", "loss/gen", "disc/accuracy", "diversity/ratio"),
         (to.MORE_DISC, to.SLOW_GEN),
-        "D is wrong more often than right, so G learns nothing from it",
+        "D cannot tell fakes that differ from the data, or takes them for real",
     ),
     "mode_collapse": Finding(
         symptoms.mode_collapse,

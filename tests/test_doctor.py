@@ -229,7 +229,7 @@ def test_a_run_without_monitors_is_healthy_too():
 
 
 def test_only_few_rows_are_kept():
-    table, doctor = series(steps=range(1, 30_000)), Doctor(NS)
+    table, doctor = series(steps=range(1, 8_000)), Doctor(NS)
     most = 0
     for row in zip(*table.values(), strict=True):
         doctor.logged(dict(zip(table, row, strict=True)))
