@@ -1,0 +1,45 @@
+"""A12. D's learning rate beside G's, and Adam's b1.
+
+    python launch.py sweep --config=experiments/a12_learning_rates/plan.py:quick --backend=map --workdir=runs/a12
+    python -m experiments.ablation --only=a12 --workdir=runs/a12
+
+All settings differ in numbers only: one program.
+"""
+
+from experiments.ablation.unit import Ablation, Claim, seeded, unit
+
+LR = 2e-4
+EVEN = "D 2e-4, b1 0.5"
+
+ABLATION = Ablation(
+    question="Two learning rates, and momentum 0.5 against 0.9?",
+    claim="b1 of 0.5, not 0.9; a D that learns faster than G (TTUR)",
+    source="kmualim's post and DCGAN (0.5), CMU 11-785, recitation 10 (0.9); Heusel et al. 2017 (arXiv:1706.08500)",
+    reference=EVEN,
+    measures=("fd", "digits", "accuracy", "gap", "grad_gen"),
+    claims=(
+        Claim("b1 0.9 is worse than 0.5", "fd", "D 2e-4, b1 0.9", 1, EVEN),
+        Claim("D four times as fast helps", "fd", "D 8e-4, b1 0.5", -1, EVEN),
+        Claim("D four times as slow hurts", "fd", "D 5e-5, b1 0.5", 1, EVEN),
+    ),
+)
+
+
+def settings(config):
+    return {
+        f"D {name}, b1 {b1}": {
+            "optim.disc.lr": rate,
+            "optim.gen.b1": b1,
+            "optim.disc.b1": b1,
+        }
+        for b1 in (0.5, 0.9, 0.0)
+        for name, rate in {"2e-4": LR, "8e-4": 4 * LR, "5e-5": LR / 4}.items()
+    }
+
+
+def get_config(form="full"):
+    return unit(form)
+
+
+def get_sweep(form="full"):
+    return seeded(settings(get_config(form)))
