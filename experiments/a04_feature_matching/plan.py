@@ -23,7 +23,9 @@ ABLATION = Ablation(
         Claim("rows alone: D's loss is near 0", "early", "rows alone", -1, 0.1),
         Claim("means alone: D's loss is near 0", "early", "means alone", -1, 0.1),
         Claim("both work where rows alone fail", "fd", "both, rows", -1, "rows alone"),
-        Claim("both work where means alone fail", "fd", "both, means", -1, "means alone"),
+        Claim(
+            "both work where means alone fail", "fd", "both, means", -1, "means alone"
+        ),
         Claim("rows help the adversarial loss", "fd", "both, rows", -1, ADVERSARIAL),
         Claim("means help the adversarial loss", "fd", "both, means", -1, ADVERSARIAL),
     ),

@@ -1,7 +1,7 @@
 """A5. Real labels of 0.9 and 0.7, and fake labels of 0.1 and 0.3 beside them.
 
-    python launch.py sweep --config=experiments/a05_label_smoothing/plan.py:quick --backend=map --workdir=runs/a05
-    python -m experiments.ablation --only=a05 --workdir=runs/a05
+python launch.py sweep --config=experiments/a05_label_smoothing/plan.py:quick --backend=map --workdir=runs/a05
+python -m experiments.ablation --only=a05 --workdir=runs/a05
 """
 
 from experiments.ablation.unit import Ablation, Claim, seeded, unit

@@ -1,7 +1,7 @@
 """A6. Noise on what D sees, falling to 0 at half of the iterations or constant.
 
-    python launch.py sweep --config=experiments/a06_instance_noise/plan.py:quick --backend=map --workdir=runs/a06
-    python -m experiments.ablation --only=a06 --workdir=runs/a06
+python launch.py sweep --config=experiments/a06_instance_noise/plan.py:quick --backend=map --workdir=runs/a06
+python -m experiments.ablation --only=a06 --workdir=runs/a06
 """
 
 from experiments.ablation.unit import Ablation, Claim, seeded, unit

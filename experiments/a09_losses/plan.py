@@ -50,9 +50,7 @@ ABLATION = Ablation(
             1,
             f"non-saturating {ALONE_SAYS}",
         ),
-        Claim(
-            "it is worse without that, too", "fd", "saturating", 1, "non-saturating"
-        ),
+        Claim("it is worse without that, too", "fd", "saturating", 1, "non-saturating"),
         Claim("WGAN-GP helps", "fd", "WGAN-GP", -1, "non-saturating"),
         Claim("least squares help", "fd", "least squares", -1, "non-saturating"),
         Claim("BEGAN helps", "fd", "BEGAN", -1, "non-saturating"),

@@ -1,7 +1,7 @@
 """A11. Real and fake pictures in one batch of D, in two, and in two updates; with D's BatchNorm, which sees the difference.
 
-    python launch.py sweep --config=experiments/a11_joint_batch/plan.py:quick --backend=map --workdir=runs/a11
-    python -m experiments.ablation --only=a11 --workdir=runs/a11
+python launch.py sweep --config=experiments/a11_joint_batch/plan.py:quick --backend=map --workdir=runs/a11
+python -m experiments.ablation --only=a11 --workdir=runs/a11
 """
 
 from experiments.ablation.unit import Ablation, Claim, seeded, unit
@@ -16,7 +16,13 @@ ABLATION = Ablation(
     measures=("fd", "digits", "accuracy", "gap", "grad_gen"),
     claims=(
         Claim("one batch is worse than two", "fd", "one batch", 1, APART),
-        Claim("one batch is worse than two updates", "fd", "one batch", 1, "apart, two updates"),
+        Claim(
+            "one batch is worse than two updates",
+            "fd",
+            "one batch",
+            1,
+            "apart, two updates",
+        ),
     ),
 )
 

@@ -29,7 +29,13 @@ ABLATION = Ablation(
     reference="ring, plain",
     measures=("modes", "high_quality", "accuracy", "grad_gen"),
     claims=tuple(
-        Claim(f"{name} keeps more modes of the {data}", "modes", f"{data}, {name}", 1, f"{data}, plain")
+        Claim(
+            f"{name} keeps more modes of the {data}",
+            "modes",
+            f"{data}, {name}",
+            1,
+            f"{data}, plain",
+        )
         for data in ("ring", "grid")
         for name in HELPS
         if name != "plain"

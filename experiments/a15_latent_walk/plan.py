@@ -62,7 +62,9 @@ ABLATION = Ablation(
     reference="uniform, sigma 1",
     measures=("switch", "path", "changes", "sure", "fd"),
     claims=(
-        Claim("at 10 the sign switches the picture", "switch", "uniform, sigma 10", 1, 1.0),
+        Claim(
+            "at 10 the sign switches the picture", "switch", "uniform, sigma 10", 1, 1.0
+        ),
         Claim("at 1, where it was trained, too", "switch", "uniform, sigma 1", 1, 1.0),
         Claim("with normal latents at 10, too", "switch", "normal, sigma 10", 1, 1.0),
         Claim("with normal latents at 1, too", "switch", "normal, sigma 1", 1, 1.0),

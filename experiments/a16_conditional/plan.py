@@ -18,7 +18,9 @@ ABLATION = Ablation(
         Claim("the label as input is nearer", "fd", "concatenated", -1, "not told"),
         Claim("projection is nearer", "fd", "projection", -1, "not told"),
         Claim("ACGAN is nearer", "fd", "ACGAN", -1, "not told"),
-        Claim("the label as input is more even", "entropy", "concatenated", 1, "not told"),
+        Claim(
+            "the label as input is more even", "entropy", "concatenated", 1, "not told"
+        ),
         Claim("projection is more even", "entropy", "projection", 1, "not told"),
         Claim("ACGAN is more even", "entropy", "ACGAN", 1, "not told"),
     ),

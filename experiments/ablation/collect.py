@@ -40,7 +40,9 @@ def form_of(plan: ModuleType, workdir: Path) -> str:
     )
 
 
-def trained(plan: ModuleType, workdir: Path) -> Iterator[tuple[str, str, Member, Trained]]:
+def trained(
+    plan: ModuleType, workdir: Path
+) -> Iterator[tuple[str, str, Member, Trained]]:
     """(form, setting, member, run) of each member of a plan's sweep. Raises UserError for a sweep that is not finished."""
     form = form_of(plan, workdir)
     config = plan.get_config(form)
@@ -64,7 +66,11 @@ def of_group(
 ) -> Iterator[tuple[Member, Trained]]:
     """Each member of a group and its run."""
     job = assemble(group[0].config)
-    saved, count, end = Checkpoints(folder / "checkpoints"), len(group), job.config.steps
+    saved, count, end = (
+        Checkpoints(folder / "checkpoints"),
+        len(group),
+        job.config.steps,
+    )
     step = saved.find()
     if step != end:
         raise UserError(
@@ -91,9 +97,7 @@ def rows_of(plan: ModuleType, workdir: Path) -> list[Row]:
 
 def finite(measures: dict[str, float]) -> dict[str, float]:
     """The measures that are numbers, to six digits."""
-    return {
-        name: float(f"{x:.6g}") for name, x in measures.items() if math.isfinite(x)
-    }
+    return {name: float(f"{x:.6g}") for name, x in measures.items() if math.isfinite(x)}
 
 
 def write(path: Path, rows: list[Row]) -> None:

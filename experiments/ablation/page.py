@@ -15,6 +15,7 @@ from experiments.ablation.estimate import (
 from experiments.ablation.measure import LATENTS, MEANING, POINTS, SAMPLES
 from experiments.ablation.unit import FORMS, Claim
 
+ROUNDED = 1e-6  # of a value: what results.csv leaves out
 Values = dict[str, dict[str, list[float]]]
 TOP = f"""# Ablations of stability
 
@@ -38,7 +39,9 @@ def short(x: float) -> str:
 def written(interval: Interval, sign: str = "") -> str:
     """A mean and half its interval. sign "+": of a difference."""
     plus = sign if interval.mean > 0 else ""
-    half = "" if interval.half is None else f" +- {short(interval.half)}"
+    exact = (interval.half or 0.0) < ROUNDED * abs(interval.mean)
+    half = f" +- {short(0.0 if exact else interval.half)}"
+    half = "" if interval.half is None else half
     return f"{plus}{short(interval.mean)}{half}"
 
 
@@ -140,7 +143,10 @@ def measured(one: Experiment) -> str:
     if not rows:
         return ""
     values, form = collect.values_of(rows), form_of(rows)
-    meaning = {name: one.about.meaning.get(name) or MEANING[name] for name in one.about.measures}
+    meaning = {
+        name: one.about.meaning.get(name) or MEANING[name]
+        for name in one.about.measures
+    }
     legend = "; ".join(f"`{name}`: {said}" for name, said in meaning.items())
     return f"""**Measured**, {form} form ({size(one, form)}); means and 95 % intervals over seeds:
 

@@ -22,7 +22,7 @@ class Form(NamedTuple):
     batch_size: int
 
 
-FORMS = {"full": Form(3_000, 32, 64), "quick": Form(1_000, 16, 64)}
+FORMS = {"full": Form(3_000, 32, 64), "quick": Form(800, 16, 32)}
 
 
 class Claim(NamedTuple):
