@@ -327,7 +327,7 @@ def settings(config):
     return {
         "some": {},
         "none": {"optim.gen.lr": 0.0, "optim.disc.lr": 0.0},
-        "packed": {"trick.packing": 2},
+        "slow": {"optim.gen.lr": 1e-6},
     }
 
 
@@ -365,7 +365,7 @@ def test_rows_are_the_members_in_the_plans_order(finished):
     one, _ = finished
     rows = one.rows()
     assert [(r["setting"], r["seed"]) for r in rows] == [
-        (name, seed) for name in ("some", "none", "packed") for seed in (0.0, 1.0)
+        (name, seed) for name in ("some", "none", "slow") for seed in (0.0, 1.0)
     ]
     assert {r["form"] for r in rows} == {"quick"}
     assert all(0 <= r["modes"] <= 8 and r["diverged"] == 0 for r in rows)
@@ -387,11 +387,11 @@ def test_a_sweep_that_is_not_the_plans_is_refused(finished, tmp_path):
 def test_a_page_shows_each_setting_and_the_claims(finished):
     one, _ = finished
     text = page.readme(one)
-    assert "quick form (6 iterations, width 4, batch 4, 3 settings x 2 seeds)" in text
+    assert "quick form (6 iterations, width 4, batch 4, learning rate 0.001, 3 settings x 2 seeds)" in text
     assert re.search(r"# full: 12 iterations.*: not run yet\n", text)
     assert re.search(r"# quick: .*: measured below\n", text)
     values = collect.values_of(one.rows())
-    for name in ("some", "none", "packed"):
+    for name in ("some", "none", "slow"):
         shown = page.written(mean(values[name]["grad_gen"]))
         assert re.search(rf"^\| {name} \|.*{re.escape(shown)}( \*)? \|$", text, re.M)
     assert one.allowed() in ("Holds", "Holds only if")

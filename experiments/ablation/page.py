@@ -58,6 +58,7 @@ def size(one: Experiment, form: str) -> str:
     count = len(one.plan.settings(config))
     return (
         f"{config.steps:,} iterations, width {config.model.width}, batch {config.batch_size}, "
+        f"learning rate {config.optim.gen.lr:g}, "
         f"{count} settings x {len(seeds)} seeds"
     )
 
