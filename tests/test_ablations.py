@@ -387,7 +387,7 @@ def test_a_sweep_that_is_not_the_plans_is_refused(finished, tmp_path):
 def test_a_page_shows_each_setting_and_the_claims(finished):
     one, _ = finished
     text = page.readme(one)
-    assert "quick form (6 iterations, width 4, batch 4, learning rate 0.001, 3 settings x 2 seeds)" in text
+    assert "quick form (6 iterations, width 4, batch 4, 3 settings x 2 seeds)" in text
     assert re.search(r"# full: 12 iterations.*: not run yet\n", text)
     assert re.search(r"# quick: .*: measured below\n", text)
     values = collect.values_of(one.rows())

@@ -52,15 +52,14 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def size(one: Experiment, form: str) -> str:
-    """How much a form of an experiment is, in words."""
+    """How much a form of an experiment is, in words; without the learning rate where settings have their own."""
     config = one.plan.get_config(form)
+    settings = one.plan.settings(config)
     seeds = collect.seeds_of(one.plan.get_sweep(form))
-    count = len(one.plan.settings(config))
-    return (
-        f"{config.steps:,} iterations, width {config.model.width}, batch {config.batch_size}, "
-        f"learning rate {config.optim.gen.lr:g}, "
-        f"{count} settings x {len(seeds)} seeds"
-    )
+    said = f"{config.steps:,} iterations, width {config.model.width}, batch {config.batch_size}"
+    if not any("optim.gen.lr" in fields for fields in settings.values()):
+        said += f", learning rate {config.optim.gen.lr:g}"
+    return f"{said}, {len(settings)} settings x {len(seeds)} seeds"
 
 
 def plan_file(one: Experiment, form: str) -> str:
