@@ -100,18 +100,25 @@ def compared(claim: Claim) -> str:
     return f"`{claim.measure}` of {claim.setting} {side} {than}"
 
 
+def found(claim: Claim, values: Values) -> str:
+    """A claim's difference between two settings, or the mean that it compares with a number."""
+    if isinstance(claim.than, str):
+        return written(effect(claim, values), "+")
+    return written(mean(values[claim.setting][claim.measure]))
+
+
 def claims(one: Experiment, values: Values) -> str:
     """The claims, what was measured, and whether that bears them out."""
     lines = [
         (
             claim.says,
             compared(claim),
-            written(effect(claim, values), "+"),
+            found(claim, values),
             outcome(claim, values),
         )
         for claim in one.about.claims
     ]
-    return table(("claim", "comparison", "difference", "borne out"), lines)
+    return table(("claim", "comparison", "difference, or mean", "borne out"), lines)
 
 
 def cell(one: Experiment, values: Values, setting: str, measure: str) -> str:
@@ -184,7 +191,7 @@ def line(one: Experiment) -> tuple[str, ...]:
     told, picture = "", ""
     if rows:
         values, first = collect.values_of(rows), about.claims[0]
-        told = f"{compared(first)}: {written(effect(first, values), '+')}"
+        told = f"{compared(first)}: {found(first, values)}"
         picture = f"[picture](#{one.name})"
     form = form_of(rows) or "quick"
     return (
