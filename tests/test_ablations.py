@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy
+from matplotlib.figure import Figure
 
 from experiments.a02_norm_momentum.norms import running
 from experiments.a15_latent_walk import plan as latent_walk
@@ -25,7 +26,7 @@ from experiments.ablation.estimate import (
     outcome,
     verdict,
 )
-from experiments.ablation.figure import draw
+from experiments.ablation.figure import draw, panel
 from experiments.ablation.measure import of_classes, of_curves, of_points
 from experiments.ablation.unit import FORMS, SEEDS, Ablation, Claim, seeded, unit
 from gan_jax.cli import main
@@ -419,6 +420,16 @@ def test_a_figure_has_every_setting_and_is_the_same_each_time(finished, tmp_path
     first, second = (tmp_path / n for n in ("first.svg", "second.svg"))
     assert first.read_bytes() == second.read_bytes()
     assert all(word in first.read_text() for word in (*values, *one.about.measures))
+
+
+@pytest.mark.parametrize(
+    ("wide", "scale"), [([1e-3, 1e3], "log"), ([-1.0, 1e3], "linear")]
+)
+def test_a_panel_is_logarithmic_for_wide_positive_values(wide, scale):
+    axes = Figure().add_subplot()
+    panel(axes, [wide, [2.0, 3.0]])
+    assert axes.get_xscale() == scale
+    assert not any("$" in axes.xaxis.get_major_formatter()(x) for x in (1.0, 10.0))
 
 
 def test_an_experiment_that_was_not_run_says_so(tmp_path):

@@ -6,11 +6,13 @@ from pathlib import Path
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from experiments.ablation.estimate import mean
 from gan_jax.files import write_atomic
 
 PANEL, LABELS, LINE, HEAD = 2.4, 2.0, 0.2, 0.6  # inches
+TICKS = 4  # numbers under a panel, about
 RANGE = 100  # values that span more are drawn on a logarithmic axis
 SEEDS, MEAN = "#9db8cf", "#1f4e79"
 STYLE = {
@@ -58,8 +60,13 @@ def panel(axes: matplotlib.axes.Axes, columns: list[list[float]]) -> None:
             capsize=2,
             elinewidth=1,
         )
-    every = [abs(x) for seeds in columns for x in seeds]
+    every = [x for seeds in columns for x in seeds]
     if every and min(every) > 0 and max(every) > RANGE * min(every):
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(numticks=TICKS))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(TICKS))
     axes.tick_params(length=2)
     axes.grid(axis="x", linewidth=0.3)
