@@ -400,6 +400,12 @@ def test_a_page_shows_each_setting_and_the_claims(finished):
     assert text.endswith(f"{VERDICT}Not run yet.\n")
 
 
+def test_intervals_as_a_table_has_them():
+    assert page.written(Interval(1234.5, 6.789), "+") == "+1,234 +- 6.79"
+    assert page.written(Interval(-0.5, 1e-9), "+") == "-0.5 +- 0"
+    assert page.written(Interval(0.0, None)) == "0"
+
+
 def test_the_words_of_a_verdict_are_kept(finished):
     one, _ = finished
     one.readme.write_text(

@@ -22,7 +22,7 @@ TOP = f"""# Ablations of stability
 What the sources of [sources.md](sources.md) claim of stability, and what their readers repeat, tried over seeds. A claim is a comparison:
 it is *borne out* where the 95 % interval of the difference between two settings lies on the claimed side of 0 (Welch), *the other way*
 where it lies on the other side, else *undecided*. A verdict is "holds" where all claims of an experiment are borne out, "holds only if" where
-some are, "does not hold" where none is and one is contradicted. Intervals are of one comparison each, not corrected for their number.
+some are, "does not hold" where none is and one is contradicted, else "undecided". Intervals are of one comparison each, not corrected for their number.
 
 The unit is the DCGAN of Radford et al. 2015 on the 5,000 shipped digits, latest weights, no average; the *quick* form is shorter and
 narrower, for minutes on a CPU, and says what happens at the beginning of training only. {SAMPLES:,} samples of a run are measured ({POINTS:,}
@@ -39,10 +39,11 @@ def short(x: float) -> str:
 def written(interval: Interval, sign: str = "") -> str:
     """A mean and half its interval. sign "+": of a difference."""
     plus = sign if interval.mean > 0 else ""
-    exact = (interval.half or 0.0) < ROUNDED * abs(interval.mean)
-    half = f" +- {short(0.0 if exact else interval.half)}"
-    half = "" if interval.half is None else half
-    return f"{plus}{short(interval.mean)}{half}"
+    said = f"{plus}{short(interval.mean)}"
+    if interval.half is None:
+        return said
+    exact = interval.half < ROUNDED * abs(interval.mean)
+    return f"{said} +- {short(0.0 if exact else interval.half)}"
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
