@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
-    {"types", "files", "lock", "progress", "version", "manifest", "leaves"}
+    {"types", "files", "lock", "progress", "version", "manifest", "leaves", "heap"}
     | {"scripts", "stop", "watch", "meet", "hosts"},
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
