@@ -99,7 +99,7 @@ class Loop(Training):
         if self.due("log_every", step):
             clocks = {"images_per_s": self.images_per_s()}
             clocks |= {"seconds": self.clock() - self.begun}
-            self.thread.do(self.log, step, flight.metrics, clocks)
+            self.thread.do(self.log, step, flight.metrics | flight.seen, clocks)
         if self.due("sample_every", step):
             self.picture(step, kept)
         if self.due("eval.every", step):

@@ -10,7 +10,7 @@ from gan_jax.board import write_hparams
 from gan_jax.files import write_atomic
 from gan_jax.plan import Member, folder_of
 from gan_jax.record import columns
-from gan_jax.rows import read_object
+from gan_jax.rows import of_layer, read_object
 from gan_jax.sampling import POINTER
 
 
@@ -66,7 +66,7 @@ def result(workdir: Path, one: Member) -> dict[str, Any]:
     row: dict[str, Any] = {"member": one.name, **one.setting}
     row |= {"status": status, "step": step, "findings": " ".join(dict.fromkeys(found))}
     for name, column in table.items():
-        if name not in ("step", "seconds"):
+        if name not in ("step", "seconds") and not of_layer(name):
             row[f"final/{name}"] = column[-1]
     evals = columns(folder / "eval.jsonl")
     for name, value in zip(

@@ -10,9 +10,10 @@ PACKAGE = ROOT / "gan_jax"
 LEVELS = [
     {"types", "files", "lock", "progress", "version", "manifest", "leaves", "heap"}
     | {"scripts", "stop", "watch", "meet", "hosts"},
-    {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
+    {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"}
+    | {"borders", "energies", "monitors"},
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
-    {"turns", "games", "step", "chunk", "culprit"},
+    {"turns", "games", "step", "chunk", "culprit", "observed"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
     | {"images", "record"}
     | {"board", "rows", "video"}
@@ -25,6 +26,7 @@ LEVELS = [
         "feeding",
         "sampling",
         "gallery",
+        "held_out",
         "evaluation",
         "loop",
         "train",
