@@ -12,11 +12,11 @@ LEVELS = [
     | {"scripts", "stop", "watch", "meet", "hosts"},
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
-    {"turns", "games", "step", "chunk", "culprit"},
+    {"turns", "games", "step", "chunk", "culprit", "dynamics"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
     | {"images", "record"}
     | {"board", "rows", "video"}
-    | {"data", "eval", "best", "settings", "plan"},
+    | {"data", "eval", "best", "settings", "plan", "saved"},
     {
         "background",
         "capacity",
