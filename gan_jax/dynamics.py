@@ -2,7 +2,7 @@
 
 All parameters are one vector w [n], G's first, and v(w) [n] is both players' slopes: simultaneous gradient descent is
 w - lr v(w). Of an eigenvalue a + bi of J = dv/dw a > 0 attracts, a < 0 repels and b rotates. At a stationary point such
-steps contract where every a > 0 and lr < 2 a / (a^2 + b^2) (Mescheder et al. 2017, arXiv:1705.10461, lemma 4, whose v
+steps contract where every a > 0 and lr < 2 a / (a^2 + b^2) (Mescheder et al. 2017, arXiv:1705.10461, whose v
 has the other sign): the more rotation, the smaller the steps have to be. Batch, noise and statistics are held fixed.
 
 Only products J^T u are taken, in reverse mode, which the fast convolutions have: J and its transpose share their spectrum.
