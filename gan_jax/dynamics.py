@@ -89,7 +89,7 @@ class Direction(NamedTuple):
 
 
 def krylov(transposed: Transposed, n: int, k: int, direction: str) -> Values:
-    """The k < n - 1 eigenvalues of J that are outermost in a direction, or as many as converged; the outermost first.
+    """The k < n - 2 eigenvalues of J that are outermost in a direction, or as many as converged; the outermost first.
 
     ARPACK's implicitly restarted Arnoldi method (Lehoucq et al. 1998) on J^T, always from the same vector.
     """
@@ -101,9 +101,10 @@ def krylov(transposed: Transposed, n: int, k: int, direction: str) -> Values:
     operator = linalg.LinearOperator((n, n), times, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(n)
     how = {"v0": start, "tol": TOLERANCE, "maxiter": RESTARTS}
-    how |= {"ncv": min(n, 3 * k + 20), "return_eigenvectors": False}
+    how |= {"ncv": min(n, 3 * k + 23), "return_eigenvectors": False}
     try:
-        found = linalg.eigs(operator, k, which=DIRECTIONS[direction].which, **how)
+        # one more, so that no pair is cut in two
+        found = linalg.eigs(operator, k + 1, which=DIRECTIONS[direction].which, **how)
     except linalg.ArpackNoConvergence as stopped:
         found = stopped.eigenvalues
     return outermost(found, k, direction)
@@ -118,7 +119,7 @@ def outermost(values: Any, k: int, direction: str) -> Values:
 
 def spectrum(transposed: Transposed, n: int, k: int) -> dict[str, Values]:
     """For each of DIRECTIONS the k outermost eigenvalues of J: of the whole matrix up to 600 parameters, else by Krylov."""
-    if n <= max(WHOLE, k + 2):
+    if n <= max(WHOLE, k + 3):
         whole = np.linalg.eigvals(matrix(transposed, n))
         return {name: outermost(whole, k, name) for name in DIRECTIONS}
     return {name: krylov(transposed, n, k, name) for name in DIRECTIONS}

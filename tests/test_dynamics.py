@@ -92,7 +92,7 @@ def test_krylov_finds_the_outermost_eigenvalues(direction):
     found = krylov(lambda u: j.T @ u, 200, 4, direction)
     assert found == pytest.approx(even, rel=1e-3, abs=1e-3)
     away = np.abs(found[:, None] - values[None])
-    assert away.min(1).max() < 0.2, "near those of the blocks"
+    assert away.min(1).max() < 0.05, "those of the blocks"
     rank = DIRECTIONS[direction].rank(found)
     assert (np.diff(rank) <= 1e-6).all()
 
