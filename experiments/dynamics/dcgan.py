@@ -2,8 +2,8 @@
 
     python -m experiments.dynamics.dcgan --workdir=runs/dynamics
 
-Trains configs/dcgan_fashion.py at width 16 twice, stops at each of STAGES, and finds the eigenvalues there, as
-`python launch.py dynamics` does; about an hour on one core. Killed, the same line goes on.
+Trains configs/dcgan_fashion.py at width 8 twice, stops at each of STAGES, and finds the eigenvalues there, as
+`python launch.py dynamics` does; about an hour on one core.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gan_jax.cli import main as launch
 
-STAGES = (100, 1000, 3000, 6000)
+STAGES = (100, 500, 2000, 4000)
 WEIGHTS = {"none": 0.0, "r1": 0.5}
 
 
@@ -26,7 +26,7 @@ def main() -> None:
         folder = f"--workdir={args.workdir / name}"
         config = [
             "--config=configs/dcgan_fashion.py",
-            "--config.model.width=16",
+            "--config.model.width=8",
             f"--config.penalty.r1={weight}",
             "--config.sample_every=0",
             "--config.checkpoint_every=0",
@@ -34,7 +34,7 @@ def main() -> None:
         for stage in args.stages:
             for words in (
                 [*config, f"--config.steps={stage}", folder],
-                ["dynamics", folder, f"--step={stage}", "--n=12", "--batch=256"],
+                ["dynamics", folder, f"--step={stage}", "--n=8", "--batch=128"],
             ):
                 if code := launch(words):
                     sys.exit(code)

@@ -167,13 +167,22 @@ def table(rows: list[tuple]) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
-def main() -> None:
-    """Play all, write results.csv and the pictures, print the table."""
-    rows = [
-        tuple(float(x) if isinstance(x, np.floating) else x for x in row)
-        for game in (xy, dirac, gaussian)
-        for row in game()
-    ]
+def pictured() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The ways that are drawn: of the xy game under each rule, of each Dirac-GAN under simultaneous steps."""
+    rules = {
+        rule: walked(ready("xy", changes | both(lr=0.1)), 200)[0]
+        for rule, (changes, _) in XY.items()
+    }
+    variants = {"GAN, alternating": ALTERNATING}
+    variants |= {name: SIMULTANEOUS | changes for name, changes in DIRAC.items()}
+    return rules, {
+        name: walked(ready("dirac", changes), SHORT)[0]
+        for name, changes in variants.items()
+    }
+
+
+def write(rows: list[tuple], ways: tuple[dict, dict]) -> None:
+    """Print the table; write results.csv and the pictures."""
     table(rows)
     with (FOLDER / "results.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -181,20 +190,15 @@ def main() -> None:
         writer.writerows(
             [f"{x:.6g}" if isinstance(x, float) else x for x in row] for row in rows
         )
-    ways = {
-        rule: walked(ready("xy", changes | both(lr=0.1)), 200)[0]
-        for rule, (changes, _) in XY.items()
-    }
-    draw(ways, ("x: generator", "y: discriminator"), IMAGES / "dynamics_xy.svg")
-    ways = {
-        f"{variant}, {rule}" if variant == "GAN (saturating)" else variant: walked(
-            ready("dirac", turns | changes), SHORT
-        )[0]
-        for variant, changes in DIRAC.items()
-        for rule, turns in TURNS.items()
-        if rule == "simultaneous" or variant == "GAN (saturating)"
-    }
-    draw(ways, ("theta", "psi"), IMAGES / "dynamics_dirac.svg")
+    rules, variants = ways
+    draw(rules, ("x: generator", "y: discriminator"), IMAGES / "dynamics_xy.svg")
+    draw(variants, ("theta", "psi"), IMAGES / "dynamics_dirac.svg")
+
+
+def main() -> None:
+    """Play all."""
+    rows = [row for game in (xy, dirac, gaussian) for row in game()]
+    write(rows, pictured())
 
 
 if __name__ == "__main__":
