@@ -4,7 +4,7 @@
 
 The smallest GAN that does not converge: both numbers begin at 1 and circle round the solution (0, 0), outwards under
 --config.game=simultaneous. --config.penalty.r1=0.3 cures it, and so do penalty.r2, trick.instance_noise and game=consensus;
-a better learning rate, WGAN and WGAN-GP do not. experiments/dynamics has the table, docs/dynamics.md what it means.
+WGAN and WGAN-GP do not. experiments/dynamics has the table, docs/dynamics.md what it means.
 """
 
 from gan_jax.config import base

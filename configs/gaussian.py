@@ -3,8 +3,8 @@
     python launch.py --config=configs/gaussian.py
 
 D sees the mean and the second moments and nothing else, so G has learnt all there is when it has both. Cross entropy
-converges without any penalty, for real and generated points overlap; with --config.loss=wasserstein the same game circles
-for ever, until --config.penalty.r1=0.1 draws it in (experiments/dynamics, docs/dynamics.md).
+converges without any penalty, for real and generated points overlap; with --config.loss=wasserstein the same game circles,
+and --config.penalty.r1=0.1 draws it in (experiments/dynamics, docs/dynamics.md).
 """
 
 from gan_jax.config import base
