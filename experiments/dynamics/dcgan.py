@@ -3,7 +3,7 @@
     python -m experiments.dynamics.dcgan --workdir=runs/dynamics
 
 Trains configs/dcgan_fashion.py at width 8 twice, stops at each of STAGES, and finds the eigenvalues there, as
-`python launch.py dynamics` does; about an hour on one core.
+`python launch.py dynamics` does.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python -m experiments.dynamics.run
 
-About two minutes on one core. Writes results.csv beside this file and docs/images/dynamics_xy.svg, dynamics_dirac.svg; prints
+Writes results.csv beside this file and docs/images/dynamics_xy.svg, dynamics_dirac.svg; prints
 the tables of README.md.
 """
 
