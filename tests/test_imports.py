@@ -13,11 +13,11 @@ LEVELS = [
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"}
     | {"borders", "energies", "monitors"},
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
-    {"turns", "games", "step", "chunk", "culprit", "observed"},
+    {"turns", "games", "step", "chunk", "culprit", "observed", "dynamics"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
     | {"images", "record"}
     | {"board", "rows", "video"}
-    | {"data", "eval", "best", "settings", "plan"},
+    | {"data", "eval", "best", "settings", "plan", "saved"},
     {
         "background",
         "capacity",
