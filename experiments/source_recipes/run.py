@@ -160,7 +160,9 @@ def pictured(name: str, args: argparse.Namespace) -> None:
     shown = showcase(run.recipe.model, jax.random.key(0), 64)
     images.save_png(target, images.grid(run.pictures(shown), shown.columns))
     said = "".join(f", {key} {value:.4g}" for key, value in judged(run).items())
-    print(f"{target}: {run.step} of {config.load(recipe).steps} steps{said}", flush=True)
+    print(
+        f"{target}: {run.step} of {config.load(recipe).steps} steps{said}", flush=True
+    )
 
 
 def gallery(args: argparse.Namespace) -> None:
