@@ -200,6 +200,7 @@ def of_first(who: str, first: dict[str, Any], slope: Any) -> Metrics:
     return {
         f"sparsity/{who}": sum(said["zero"] for said in first.values()) / passes,
         f"dead/{who}": sum(said["dead"] for said in first.values()) / passes,
+        f"grad/{who}_first": monitors.norm(arrays),
         f"gradients/{who}_first": monitors.sampled(arrays),
     }
 

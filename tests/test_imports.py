@@ -15,12 +15,14 @@ LEVELS = [
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
     {"turns", "games", "step", "chunk", "culprit", "observed", "dynamics"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
+    | {"scales", "symptoms", "remedies", "doctor"}
     | {"images", "record"}
     | {"board", "rows", "video"}
     | {"data", "eval", "best", "settings", "plan", "saved"},
     {
         "background",
         "capacity",
+        "checkup",
         "compiled",
         "job",
         "feeding",
