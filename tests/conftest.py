@@ -1,9 +1,15 @@
-"""Four CPU devices for every test, set before jax is imported; compiling is most of a test's time."""
+"""Four CPU devices for every test, set before jax is imported; compiling is most of a test's time.
+
+What is compiled is kept for the next run of the tests, in the user's cache folder or in $JAX_COMPILATION_CACHE_DIR. Of
+all else that the programs cache, tests begin with nothing and leave nothing.
+"""
 
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
@@ -11,16 +17,31 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # queued collectives of four devices on two cores deadlock without more threads than cores
 os.environ["NPROC"] = "16"
-if (
-    "JAX_COMPILATION_CACHE_DIR" not in os.environ
-):  # workers inherit that of their master
-    cache = tempfile.mkdtemp()
-    atexit.register(shutil.rmtree, cache, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# else the name of the cache's folder is part of what names a program
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+
+
+def pytest_sessionstart():
+    """Give the tests a cache folder of their own, in which the compiled programs alone outlive them."""
+    # imported here and not above: jaxtyping's hook has to come first
+    from gan_jax.compiled import keep_compiled
+    from gan_jax.data.cache import root
+
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what is set here
+        own = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        with contextlib.suppress(OSError, RuntimeError):  # no home, or read only
+            programs = root("") / "tests"
+            programs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (own / "compiled").symlink_to(programs)
+        os.environ["GAN_JAX_CACHE"] = str(own)
+    if jax.config.jax_compilation_cache_dir is None:
+        keep_compiled()
+        # tests have other folders in GAN_JAX_CACHE: they are not to move the programs
+        jax.config.update("jax_compilation_cache_dir", "kept by gan_jax.compiled")
 
 
 @pytest.fixture(autouse=True, scope="module")
