@@ -57,6 +57,7 @@ def get_config(form="full"):
     config = configs.load(str(RING))
     config.steps, config.model.width, config.batch_size = size
     config.log_every = 20
+    config.monitor = False
     config.sample_every = config.checkpoint_every = 0
     return config
 
