@@ -11,12 +11,12 @@ import pytest
 from gan_jax import config, models
 from gan_jax.monitors import layer_norms
 from gan_jax.objectives import Row
-from gan_jax.observed import Observer, make_observe
+from gan_jax.observed import Observer
 from gan_jax.step import init
 from gan_jax.turns import both
 from gan_jax.types import Batch
 from tests.bilinear import ONES, SGD, Bilinear
-from tests.recipes import parts, pictures, tiny
+from tests.recipes import bits, parts, pictures, tiny
 
 SIDE = (8, 8, 1)
 
@@ -67,7 +67,7 @@ def of_toy(row, rate):
     c = tiny(**{**SGD, **rates, "objective": row})
     recipe, nets, hyper = parts(c, (1,))
     state = init(recipe, nets, hyper, 0)
-    return jax.jit(make_observe(recipe, nets))(state, ONES)
+    return jax.jit(Observer(recipe, nets))(state, ONES)
 
 
 def test_the_bilinear_game_is_nothing_but_rotation():
@@ -158,9 +158,14 @@ def plain():
     return observer, state, batch, others, jax.jit(observer)(state, batch, others)
 
 
+def last(batch):
+    """The last batch of a step."""
+    return jax.tree.map(lambda x: x[-1], batch)
+
+
 def test_slopes_are_the_gradients_of_both_losses(plain):
     observer, state, batch, _, seen = plain
-    seats, objective = observer.seats(state, batch), observer.turns.objective
+    seats, objective = observer.seats(state, last(batch)), observer.turns.objective
     gen, disc = state.players
     keys = jax.random.split(seats.dream.key)
     z = objective.inputs(keys[0], seats.dream.batch)
@@ -190,7 +195,7 @@ def test_slopes_are_the_gradients_of_both_losses(plain):
 def test_activations_that_are_off_are_counted(plain):
     """G's of its latents; D's of real and fake pictures, each half of the count."""
     observer, state, batch, _, seen = plain
-    seats, objective = observer.seats(state, batch), observer.turns.objective
+    seats, objective = observer.seats(state, last(batch)), observer.turns.objective
     gen, disc = (player.params for player in state.players)
     noise_key, key = jax.random.split(seats.dream.key)
     z = objective.inputs(noise_key, seats.dream.batch)
@@ -218,6 +223,21 @@ def test_held_out_examples_are_judged_as_real_ones_are(plain):
     assert abs(float(seen["logit/held_out"] - seen["logit/real"])) > 1e-3
     without = jax.eval_shape(observer, state, batch)
     assert set(seen) - set(without) == {"disc/held_out", "logit/held_out"}
+
+
+def test_of_many_examples_every_second_one_is_looked_at():
+    recipe, nets, begin, batch = setting(**PLAIN, batch_size=64)
+    observe, state = jax.jit(Observer(recipe, nets)), jax.jit(begin)()
+    seen = observe(state, batch)
+    for first, same in ((1, True), (0, False)):
+        image = batch.image.copy()
+        image[:, first::2] //= 2
+        assert (bits(observe(state, Batch(image))) == bits(seen)) == same
+    packs = (
+        Observer(replace(recipe, packing=64), nets),
+        Observer(recipe, nets, devices=3),
+    )
+    assert all(len(o.fewer(last(batch)).image) == 64 for o in packs)
 
 
 def test_a_dead_layer_is_seen(plain):
@@ -330,7 +350,7 @@ def test_every_objective_is_observed(name):
     recipe, nets, begin, batch = setting(**EVERY[name])
     others = jax.tree.map(lambda x: x[0], batch)
     given = jax.eval_shape(begin), batch, others
-    seen = jax.eval_shape(make_observe(recipe, nets), *given)
+    seen = jax.eval_shape(Observer(recipe, nets), *given)
     assert set(seen) >= ALWAYS
     shapes = {x.shape for n, x in seen.items() if not n.startswith("gradients/")}
     assert shapes == {()}
@@ -338,7 +358,7 @@ def test_every_objective_is_observed(name):
 
 def test_all_that_is_observed_is_in_its_bounds():
     recipe, nets, begin, batch = setting(**EVERY["pairs of packs"])
-    seen = jax.jit(make_observe(recipe, nets))(
+    seen = jax.jit(Observer(recipe, nets))(
         jax.jit(begin)(), batch, jax.tree.map(lambda x: x[0], batch)
     )
     assert all(np.isfinite(x).all() for x in seen.values())

@@ -9,7 +9,7 @@ import pytest
 
 from gan_jax.chunk import make_look, streamed
 from gan_jax.cli import main
-from gan_jax.observed import make_observe
+from gan_jax.observed import Observer
 from gan_jax.parallel import PARALLEL
 from gan_jax.step import init
 from gan_jax.types import Batch
@@ -38,7 +38,7 @@ def one():
     """(recipe, networks, two states, look, what it sees of the second one after a chunk)."""
     recipe, nets, hyper = parts(tiny(**SMALL), SIDE)
     states = tuple(map(jax.jit(partial(init, recipe, nets, hyper)), (0, 1)))
-    look = jax.jit(make_look(make_observe(recipe, nets), streamed))
+    look = jax.jit(make_look(Observer(recipe, nets), streamed))
     seen = look(states[1], Batch(TABLE[ORDER]), OTHERS, STEPS)
     return recipe, nets, states, look, seen
 
@@ -53,7 +53,7 @@ def test_it_is_the_last_batch_of_the_feed_that_is_looked_at(one):
 def test_members_of_a_population_see_what_each_would_alone(one):
     recipe, nets, states, look, seen = one
     feed = Batch(TABLE[ORDER])
-    see = make_look(make_observe(recipe, nets), streamed)
+    see = make_look(Observer(recipe, nets), streamed)
     both = jax.jit(jax.vmap(see, (0, None, None, None)))(
         stacked(states), feed, OTHERS, STEPS
     )
