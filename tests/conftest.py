@@ -22,6 +22,22 @@ os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax._src import compiler  # noqa: E402
+
+QUICK = {  # the first two alone, which jax_disable_most_optimizations sets, need 4 times as long
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_opt_preset": "CPU_OPT_PRESET_FAST_COMPILE",
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+OPTIONS = compiler.get_compile_options
+
+
+def quick(*args, env_options_overrides=None, **more):
+    """The compiler's options with those above."""
+    given = {**QUICK, **(env_options_overrides or {})}
+    return OPTIONS(*args, env_options_overrides=given, **more)
 
 
 def pytest_sessionstart():
@@ -46,8 +62,8 @@ def pytest_sessionstart():
 
 @pytest.fixture(autouse=True, scope="module")
 def compile_quickly(request):
-    """Leave LLVM's optimisations out, except where a module is about what they may change."""
-    quick = not getattr(request.module, "OPTIMISED", False)
-    jax.config.update("jax_disable_most_optimizations", quick)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    """Leave the compiler's optimisations out, except where a module is about what they may change."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "OPTIMISED", False):
+            patch.setattr(compiler, "get_compile_options", quick)
+        yield
