@@ -45,6 +45,10 @@ class Board:
         """A picture uint8 [H, W, C]."""
         self._add("image", step, name, picture, 1, "HWC")
 
+    def add_text(self, name: str, text: str, step: int) -> None:
+        """A note."""
+        self._add("text", step, name, text)
+
     def add_hparams(self, setting: Mapping[str, Any], values: Any) -> None:
         """One row of the HParams view: a setting, and {name: number} that it came to."""
         self._add("hparams", None, dict(setting), values)

@@ -17,7 +17,7 @@ from gan_jax.files import explain
 from gan_jax.lock import FolderInUse
 from gan_jax.record import RecordError
 from gan_jax.types import UserError, lookup
-from gan_jax.verbs import evaluate, report, sample, sweep, train
+from gan_jax.verbs import doctor, evaluate, report, sample, sweep, train
 
 USAGE, STOPPED, UNREAD = 2, 130, 141  # the last two as a shell says SIGINT and SIGPIPE
 MISTAKES = (UserError, FolderInUse, CheckpointError, RecordError)
@@ -62,6 +62,7 @@ VERBS: dict[str, Verb] = {
     ),
     "sweep": Verb(sweep.flags, sweep.run, "many settings of a config in one program"),
     "report": Verb(report.flags, report.run, "a run, runs or a sweep as one page"),
+    "doctor": Verb(doctor.flags, doctor.run, "what is wrong with a run or a sweep"),
 }
 
 

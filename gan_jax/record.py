@@ -82,6 +82,12 @@ class Record:
         if self._board is not None:
             self._board.add_scalar(f"eval/{row['metric']}", row["value"], row["step"])
 
+    def finding(self, row: Mapping[str, Any], text: str) -> None:
+        """Append one finding to findings.jsonl, and its text to TensorBoard."""
+        self.append("findings.jsonl", row)
+        if self._board is not None:
+            self._board.add_text("findings", text, row["step"])
+
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Append one JSON object as a line of the file `name` (findings.jsonl, eval.jsonl, ...) and fsync.
 

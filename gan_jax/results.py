@@ -7,6 +7,7 @@ from typing import Any
 
 from gan_jax.best import best_of
 from gan_jax.board import write_hparams
+from gan_jax.doctor import HEALTHY
 from gan_jax.files import write_atomic
 from gan_jax.plan import Member, folder_of
 from gan_jax.record import columns
@@ -63,8 +64,10 @@ def result(workdir: Path, one: Member) -> dict[str, Any]:
         if said.get(key) is not None:
             status, step = ended, said[key]
     found = columns(folder / "findings.jsonl").get("finding", [])
+    ills = [name for name in dict.fromkeys(found) if name != HEALTHY]
+    said_of = " ".join(ills) or (HEALTHY if found else "")
     row: dict[str, Any] = {"member": one.name, **one.setting}
-    row |= {"status": status, "step": step, "findings": " ".join(dict.fromkeys(found))}
+    row |= {"status": status, "step": step, "findings": said_of}
     for name, column in table.items():
         if name not in ("step", "seconds"):
             row[f"final/{name}"] = column[-1]

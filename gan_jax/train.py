@@ -202,7 +202,7 @@ def run(loop: Loop, command: str) -> int:
     folder = loop.record.workdir
     if loop.halted:
         say(
-            f"diverged at step {loop.step + 1:,}: {loop.culprit()}; the last good step {loop.step:,} is saved in "
+            f"diverged at step {loop.step + 1:,}: {loop.culprit}; the last good step {loop.step:,} is saved in "
             f"{folder}.\nLower optim.disc.lr and optim.gen.lr, or add "
             "--config.penalty.r1=1, in a new --workdir."
         )

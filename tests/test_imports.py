@@ -10,21 +10,25 @@ PACKAGE = ROOT / "gan_jax"
 LEVELS = [
     {"types", "files", "lock", "progress", "version", "manifest", "leaves"}
     | {"scripts", "stop", "watch", "meet", "hosts"},
-    {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"},
+    {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"}
+    | {"borders", "energies", "monitors"},
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
-    {"turns", "games", "step", "chunk", "culprit"},
+    {"turns", "games", "step", "chunk", "culprit", "observed"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
+    | {"scales", "symptoms", "remedies", "doctor"}
     | {"images", "record"}
     | {"board", "rows", "video"}
     | {"data", "eval", "best", "settings", "plan"},
     {
         "background",
         "capacity",
+        "checkup",
         "compiled",
         "job",
         "feeding",
         "sampling",
         "gallery",
+        "held_out",
         "evaluation",
         "loop",
         "train",

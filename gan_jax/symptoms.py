@@ -1,0 +1,208 @@
+"""Symptoms: pure functions of a few logged rows, each the evidence for one way in which a GAN fails, or None.
+
+Everything is relative: to the loss's own scale, to the run's own early rows, to the real batch. A row that lacks a column, or
+a number that was not finite, silences the rules that need it: every comparison with NaN is false.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gan_jax.scales import Scale
+
+Row = Mapping[str, Any]
+Evidence = dict[str, float]
+NAN = math.nan
+
+
+class Limits(NamedTuple):
+    """Every threshold of the doctor; docs/doctor.md says how each was found."""
+
+    won: float = 0.04  # D's loss, as a share of the way from its bound to that of a D that cannot tell
+    sure: float = 0.98  # D's accuracy when it wins
+    fooled: float = 0.4  # D's accuracy when G wins: below chance
+    slope: float = 0.01  # of a minimax G's slope that is left
+    faded: float = 0.001  # G's gradient, of its early level
+    collapsed: float = 0.15  # distance between fakes, of that between reals
+    narrow: float = 0.6  # the same, for a partial collapse
+    copies: float = 0.1  # fakes that are nearly another fake's double
+    risen: float = 1.25  # growth within the window that counts as progress
+    burst: float = 100.0  # growth of a loss or a gradient over its early level
+    dead: float = 0.95  # silent units of a first layer
+    peak: float = 0.5  # of the variance at one frequency
+    swing: float = 0.5  # standard deviation of G's loss, of its mean
+    turns: int = 16  # rows without which no frequency is looked for
+    overfit: float = 0.5  # real less held-out, of real less fake
+    copying: float = 0.9  # memorisation_copying
+    nearer: float = 0.5  # fakes' distance to the train set, of that of held-out examples
+
+
+LIMITS = Limits()
+
+
+class View:
+    """What a rule sees: the rows of a window, the early level of each column, the scale of the loss."""
+
+    def __init__(self, rows: Sequence[Row], early: Mapping[str, float], scale: Scale):
+        """rows: in order of steps, at least one. early: medians of the run's first rows."""
+        self.rows, self._early, self.scale = rows, early, scale
+        self._known: dict[str, list[float]] = {}
+
+    def values(self, name: str) -> list[float]:
+        """The finite values of a column."""
+        if name not in self._known:
+            self._known[name] = finite(self.rows, name)
+        return self._known[name]
+
+    def mid(self, name: str) -> float:
+        """The median of a column; NaN where fewer than half of the rows have it."""
+        values = self.values(name)
+        return median(values) if 2 * len(values) >= len(self.rows) else NAN
+
+    def early(self, name: str) -> float:
+        """The column's early level."""
+        return self._early.get(name, NAN)
+
+    def growth(self, name: str) -> float:
+        """Median of the window's last third over that of its first."""
+        values = self.values(name)
+        third = len(values) // 3
+        if not third:
+            return NAN
+        first, last = median(values[:third]), median(values[-third:])
+        return last / first if first else NAN
+
+    def told(self, *names: str, **more: float) -> Evidence:
+        """Medians of columns, and other numbers, as evidence: four digits of what is known."""
+        found = {name: self.mid(name) for name in names} | more
+        return {k: float(f"{x:.4g}") for k, x in found.items() if math.isfinite(x)}
+
+
+def finite(rows: Sequence[Row], name: str) -> list[float]:
+    """A column's finite numbers."""
+    values = [row.get(name) for row in rows]
+    return [x for x in values if isinstance(x, float | int) and math.isfinite(x)]
+
+
+def median(values: Sequence[float]) -> float:
+    """The upper median; NaN of nothing."""
+    return sorted(values)[len(values) // 2] if values else NAN
+
+
+def discriminator_wins(view: View) -> Evidence | None:
+    """D is right everywhere and as good as sure; where its loss has no bound, right everywhere and G's gradient is gone."""
+    share = view.scale.disc_share(view.mid("loss/disc"))
+    fading = view.mid("grad/gen") < LIMITS.faded * view.early("grad/gen")
+    beaten = fading if math.isnan(share) else share < LIMITS.won
+    if beaten and view.mid("disc/accuracy") > LIMITS.sure:
+        names = "loss/disc", "loss/gen", "disc/accuracy", "grad/gen"
+        return view.told(*names, share=share)
+    return None
+
+
+def vanishing_generator_gradient(view: View) -> Evidence | None:
+    """A minimax G on the flat end of its loss; with any loss a gradient that is gone while D is sure."""
+    left = view.scale.gen_share(view.mid("loss/gen"))
+    gone = view.mid("grad/gen") / view.early("grad/gen") if view.early("grad/gen") else NAN
+    faded = gone < LIMITS.faded and view.mid("disc/accuracy") > LIMITS.sure
+    if left < LIMITS.slope or faded:
+        return view.told("loss/gen", "grad/gen", "disc/accuracy", slope=left, of_early=gone)
+    return None
+
+
+def generator_wins(view: View) -> Evidence | None:
+    """D is wrong more often than right, and its loss worse than that of a D that cannot tell."""
+    share = view.scale.disc_share(view.mid("loss/disc"))
+    worse = math.isnan(share) or share > 1
+    if worse and view.mid("disc/accuracy") < LIMITS.fooled:
+        return view.told("disc/accuracy", "loss/disc", "loss/gen", share=share)
+    return None
+
+
+def mode_collapse(view: View) -> Evidence | None:
+    """Fakes are nearly one sample, and are not growing apart."""
+    ratio = view.mid("diversity/ratio")
+    if ratio < LIMITS.collapsed and not _rising(view):
+        return view.told("diversity/ratio", "diversity/nearest", "diversity/duplicates")
+    return None
+
+
+def partial_mode_collapse(view: View) -> Evidence | None:
+    """Fakes are much nearer to one another than reals are, or many are doubles; they are not growing apart."""
+    ratio = view.mid("diversity/ratio")
+    narrow = LIMITS.collapsed <= ratio < LIMITS.narrow
+    doubles = ratio >= LIMITS.collapsed and view.mid("diversity/duplicates") > LIMITS.copies
+    if (narrow or doubles) and not _rising(view):
+        return view.told("diversity/ratio", "diversity/nearest", "diversity/duplicates")
+    return None
+
+
+def _rising(view: View) -> bool:
+    return view.growth("diversity/ratio") > LIMITS.risen
+
+
+def oscillation(view: View) -> Evidence | None:
+    """G's loss swings widely and at one frequency: the players chase each other."""
+    values = view.values("loss/gen")
+    if len(values) < LIMITS.turns:
+        return None
+    share, swing = spectral_peak(values), np.std(values) / abs(np.mean(values))
+    if share > LIMITS.peak and swing > LIMITS.swing:
+        return view.told("loss/gen", "game/rotation", peak=share, swing=float(swing))
+    return None
+
+
+def spectral_peak(values: Sequence[float]) -> float:
+    """The share of the variance about a straight line that the strongest frequency and its two neighbours have.
+
+    Only frequencies with two periods or more within the values count, for a slow drift is none.
+    """
+    x, t = np.asarray(values), np.arange(len(values))
+    x = x - np.polyval(np.polyfit(t, x, 1), t)
+    power = np.abs(np.fft.rfft(x)[1:]) ** 2
+    total = power.sum()
+    if not total:
+        return 0.0
+    peak = 1 + int(np.argmax(power[1:]))
+    return float(power[peak - 1 : peak + 2].sum() / total)
+
+
+def divergence(view: View) -> Evidence | None:
+    """A loss or a gradient a hundred times its early level, and still growing."""
+    for name in ("loss/disc", "loss/gen", "grad/disc", "grad/gen"):
+        size = abs(view.mid(name)) / abs(view.early(name) or NAN)
+        if size > LIMITS.burst and view.growth(name) > LIMITS.risen:
+            return view.told(name, times=size)
+    return None
+
+
+def first_layer_dead(view: View) -> Evidence | None:
+    """Hardly a unit of a player's first layer ever fires."""
+    names = "sparsity/gen", "sparsity/disc"
+    if any(view.mid(name) > LIMITS.dead for name in names):
+        return view.told(*names)
+    return None
+
+
+def discriminator_overfit(view: View) -> Evidence | None:
+    """D takes real examples that it was not trained on for fakes: Karras et al. 2020 (arXiv:2006.06676), eq. 1, r_v."""
+    real, fake, held = (view.mid(f"disc/{n}") for n in ("real", "fake", "held_out"))
+    share = (real - held) / (real - fake) if real > fake else NAN
+    if share > LIMITS.overfit and view.mid("disc/accuracy") > 1 - LIMITS.overfit / 2:
+        return view.told("disc/real", "disc/held_out", "disc/fake", share=share)
+    return None
+
+
+def memorisation(measures: Mapping[str, float], of: str) -> Evidence | None:
+    """Fakes are nearer to the train set than held-out examples are, by chance and by distance (metrics.memorisation).
+
+    of: the end of the measures' names, the features that they were measured in ("_classifier").
+    """
+    kinds = "copying", "fake_to_train", "held_out_to_train"
+    names = [f"memorisation_{kind}{of}" for kind in kinds]
+    share, fake, held = (measures.get(name, NAN) for name in names)
+    if share > LIMITS.copying and not fake > LIMITS.nearer * held:
+        return {n: float(f"{measures[n]:.4g}") for n in names if n in measures}
+    return None
