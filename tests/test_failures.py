@@ -70,8 +70,8 @@ def test_seeds_share_a_program():
     assert structure(one) == structure(other)
 
 
-@pytest.mark.parametrize("few, whole", [(sets.few_digits, sets.digits)])
-def test_test_splits_are_never_trained_on(few, whole):
+def test_test_splits_are_never_trained_on():
+    few, whole = sets.few_digits, sets.digits
     train, test, cut = (
         make(DataSpec(split=split))
         for make, split in ((whole, "train"), (whole, "test"), (few, "train"))
@@ -92,8 +92,6 @@ def test_each_fault_has_its_name(name, change):
     found = label.label("points", truth(change))
     assert found.verdict == "failing" and name in found.findings
     assert found.broken_at == 600  # the middle
-    # the same number a little inside its limit
-    assert label.label("points", truth({})).findings == frozenset()
 
 
 def test_what_only_explains_breaks_no_run():

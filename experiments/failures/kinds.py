@@ -70,6 +70,10 @@ PICTURES: Changes = {
     "log_every": 25,
     "sample_every": 150,
     "checkpoint_every": 0,
+    # what a run can know of copies; truth measures its own
+    "eval.every": 300,
+    "eval.metrics": "memorisation",
+    "eval.n": 500,
     **both(lr=4e-4),
 }
 CLOTHES = PICTURES | {"data.source": "experiments.failures.sets:clothes"}

@@ -27,11 +27,11 @@ from gan_jax.group import set_up
 from gan_jax.herd import Herd, How
 from gan_jax.job import Job, assemble
 from gan_jax.plan import Group, Member
-from gan_jax.record import columns
 from gan_jax.rows import read_object
 from gan_jax.sampling import POINTER
 from gan_jax.stop import Stop, stoppable
 from gan_jax.train import DONE, INTERRUPTED, say
+from gan_jax.verbs.doctor import patient
 
 PLAN = "experiments/failures/kinds.py"
 NUMBERS = ("error", "spread", "still", "reach", "copies", "auc", "overfit", "push")
@@ -123,7 +123,10 @@ def case(kind: str, seed: int, workdir: Path) -> tuple[score.Case, dict[str, Any
 
 def said(folder: Path) -> dict[str, int]:
     """finding -> the first step at which the doctor says it of a run, from the run's folder alone."""
-    raise NotImplementedError(folder, columns)
+    steps: dict[str, int] = {}
+    for found, _ in patient(folder).episodes:
+        steps[found.finding] = min(found.step, steps.get(found.finding, found.step))
+    return steps
 
 
 def write(path: Path, lines: list[dict[str, Any]]) -> None:
