@@ -103,9 +103,7 @@ KINDS: dict[str, Kind] = {
         C, DIGITS, {"loss": "wasserstein", "penalty.gp": 10.0, "n_disc": 2}
     ),
     "ring_r1_r2": points(H, RING, PENALISED, falling(3000)),
-    "grid_relativistic": points(
-        H, GRID, {"loss": "rp"}, GRID_PENALISED, falling(3000)
-    ),
+    "grid_relativistic": points(H, GRID, {"loss": "rp"}, GRID_PENALISED, falling(3000)),
     "clothes_hinge_spectral": pictures(
         H, CLOTHES, {"loss": "hinge", "model.disc_spectral": True}
     ),

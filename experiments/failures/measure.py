@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.failures.sets import WHOLE
-from gan_jax.data import DataSpec, load, toy
+from gan_jax.data import DataSpec, toy
 from gan_jax.eval.classifier import load_or_train
 from gan_jax.eval.frechet import frechet, gaussian
 from gan_jax.eval.modes import mode_coverage
@@ -88,7 +88,8 @@ def of_pictures(job: Job) -> Examine:
         pictures = to_uint8(samples)
         features = classifier.features(pictures)
         counts = np.bincount(
-            classifier.logits(pictures).argmax(1), minlength=len(job.dataset.label_names)
+            classifier.logits(pictures).argmax(1),
+            minlength=len(job.dataset.label_names),
         )
         near = memorisation(features, train, test)
         copies = near["fake_to_train"] / near["held_out_to_train"]

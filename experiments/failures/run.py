@@ -118,7 +118,10 @@ def case(kind: str, seed: int, workdir: Path) -> tuple[score.Case, dict[str, Any
         "said": " ".join(f"{name}@{step}" for name, step in spoken),
         "right": int(score.right(one)),
     }
-    return one, line | numbers | {"hop": f"{end.hop:.4g}", "growth": f"{end.growth:.4g}"}
+    return one, line | numbers | {
+        "hop": f"{end.hop:.4g}",
+        "growth": f"{end.growth:.4g}",
+    }
 
 
 def said(folder: Path) -> dict[str, int]:
@@ -147,14 +150,18 @@ def main() -> int:
     parser.add_argument("--kinds", default="", help="some of the half's, with commas")
     args = parser.parse_args()
     mine = [name for name, kind in KINDS.items() if kind.half == args.half]
-    chosen = [name for name in mine if name in (args.kinds.split(",") if args.kinds else mine)]
+    chosen = [
+        name for name in mine if name in (args.kinds.split(",") if args.kinds else mine)
+    ]
     set_up(kinds.get_config(chosen[0]), cores=1)
     with stoppable() as stop:
         for kind in chosen:
             if not train(kind, args.seeds, args.workdir, stop):
                 say("interrupted. The same command goes on with this kind")
                 return INTERRUPTED
-    runs = [case(kind, seed, args.workdir) for kind in chosen for seed in range(args.seeds)]
+    runs = [
+        case(kind, seed, args.workdir) for kind in chosen for seed in range(args.seeds)
+    ]
     write(args.workdir / f"results_{args.half}.csv", [line for _, line in runs])
     print(table.report([one for one, _ in runs]))
     return DONE

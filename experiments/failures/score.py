@@ -41,6 +41,7 @@ class Share(NamedTuple):
         return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
     def __str__(self) -> str:
+        """As a table shows it."""
         if not self.n:
             return "none"
         low, high = self.interval()

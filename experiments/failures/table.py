@@ -28,7 +28,16 @@ def line(cells: Sequence[object]) -> str:
 
 def by_kind(cases: Sequence[Case]) -> list[str]:
     """A line for each kind: verdicts, right findings, alarms in healthy runs, steps."""
-    head = ("kind", "healthy", "failing", "neither", "right", "alarms in healthy", "doctor at", "broken at")
+    head = (
+        "kind",
+        "healthy",
+        "failing",
+        "neither",
+        "right",
+        "alarms in healthy",
+        "doctor at",
+        "broken at",
+    )
     lines = [line(head), line(["---"] * len(head))]
     for kind in dict.fromkeys(case.kind for case in cases):
         mine = [case for case in cases if case.kind == kind]
@@ -54,7 +63,9 @@ def confusion(cases: Sequence[Case]) -> list[str]:
 
 def summary(cases: Sequence[Case]) -> list[str]:
     """The numbers that the benchmark is for."""
-    counts = [f"{len(score.of(cases, v))} {v}" for v in (score.HEALTHY, "failing", "neither")]
+    counts = [
+        f"{len(score.of(cases, v))} {v}" for v in (score.HEALTHY, "failing", "neither")
+    ]
     lines = [
         f"runs: {', '.join(counts)}",
         f"failing runs with a right finding: {score.found(cases)}",
@@ -74,4 +85,3 @@ def report(cases: Sequence[Case]) -> str:
     """All of it."""
     parts = [summary(cases), by_kind(cases), confusion(cases)]
     return "\n\n".join("\n".join(part) for part in parts)
-
