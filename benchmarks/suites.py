@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import around, cases, evaluating, feeding
+from benchmarks import around, cases, evaluating, feeding, monitors
 from benchmarks import population as many
 from benchmarks.timing import (
     CORES,
@@ -151,6 +151,7 @@ GROUPS: dict[str, Callable[[Plan], Iterator[Job]]] = {
     "start": around.start,
     "memory": around.memory,
     "overhead": around.overhead,
+    "monitors": monitors.monitors,
 }
 
 

@@ -34,7 +34,6 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 Columns = Mapping[str, Sequence[Any]]
 
 
-
 class Finding(NamedTuple):
     """A row of FINDINGS. rule(View) -> evidence or None, where None itself: found in another way. evidence: columns it reads."""
 
@@ -67,7 +66,9 @@ class Found(NamedTuple):
         known = self.first_bad or known
         said = f"step {self.step:,}: {self.finding}: {row.meaning}"
         said += f" ({known})" if known else ""
-        return said + (f". Try {self.remedy}; {PAGE}#{self.finding}" if self.remedy else "")
+        return said + (
+            f". Try {self.remedy}; {PAGE}#{self.finding}" if self.remedy else ""
+        )
 
 
 class Episode(NamedTuple):
@@ -211,9 +212,15 @@ FINDINGS: dict[str, Finding] = {
     ),
     "first_layer_dead": Finding(
         symptoms.first_layer_dead,
-        ("sparsity/gen", "sparsity/disc"),
+        ("dead/gen", "dead/disc"),
         (to.ALIVE, to.SLOW_GEN, to.SLOW_DISC),
-        "hardly a unit of a first layer fires",
+        "hardly a channel of a first layer is ever on",
+    ),
+    "first_layer_exploding": Finding(
+        symptoms.first_layer_exploding,
+        ("grad/gen_first", "grad/disc_first", "grad/gen", "grad/disc"),
+        (to.NARROW, to.SLOW_GEN, to.SLOW_DISC),
+        "a first layer's gradient grows and drowns the others",
     ),
     "vanishing_generator_gradient": Finding(
         symptoms.vanishing_generator_gradient,
@@ -253,7 +260,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "discriminator_overfit": Finding(
         symptoms.discriminator_overfit,
-        ("disc/real", "disc/held_out", "disc/fake"),
+        ("logit/real", "logit/held_out", "logit/fake"),
         (to.VARIED, to.SMOOTH),
         "D knows its examples by heart",
     ),

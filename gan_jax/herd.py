@@ -2,7 +2,6 @@
 
 import collections
 import json
-import math
 import shlex
 import time
 from functools import partial
@@ -26,7 +25,7 @@ from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
 from gan_jax.record import Record
-from gan_jax.rows import check_saved, read_object
+from gan_jax.rows import check_saved, of_layer, read_object
 from gan_jax.sampling import POINTER, make_sampler, networks_of
 from gan_jax.stop import Stop
 from gan_jax.train import data_facts, machine_facts
@@ -203,9 +202,8 @@ class Herd:
     def draw(self, row: int, numbers: dict[str, float | int]) -> None:
         """Points of a member's curves in the group's TensorBoard."""
         name = self.group[self.alive[row]].name
-        for tag, value in numbers.items():
-            if math.isfinite(value):
-                self.board.add_scalar(f"{tag}/{name}", value, self.step)
+        points = {f"{n}/{name}": x for n, x in numbers.items() if not of_layer(n)}
+        self.board.add_scalars(points, self.step)
 
     def record(self, row: int) -> Record:
         """The run folder of the member in a row of the states."""

@@ -83,15 +83,16 @@ class Observer:
         return metrics | gathered(scalars, self.turns.axis)
 
     def seats(self, state: TrainState, batch: Batch) -> Seats:
-        """What the players are given: the last batch, this iteration's numbers, noise that no step draws."""
+        """What the players are given: the last batch and numbers of the iteration that is done, noise that no step draws."""
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), OBSERVED)
         if self.turns.axis:
             key = jax.random.fold_in(key, jax.lax.axis_index(self.turns.axis))
         flip_key, disc_key, gen_key = jax.random.split(key, 3)
         last = jax.tree.map(lambda x: x[-1:], batch)
         batch = prepare(last, self.recipe.flip, flip_key)
-        hyper = scheduled(self.recipe.schedules, state.hyper, state.step)
-        deal = Deal(batch, hyper, state.step, Pair(gen_key, disc_key))
+        done = jnp.maximum(state.step - 1, 0)
+        hyper = scheduled(self.recipe.schedules, state.hyper, done)
+        deal = Deal(batch, hyper, done, Pair(gen_key, disc_key))
         dream, disc = deal.disc(0, state.memory)
         return Seats(dream, deal.gen(0, state.memory)[1], disc)
 
@@ -197,6 +198,7 @@ def of_first(who: str, first: dict[str, Any], slope: Any) -> Metrics:
     return {
         f"sparsity/{who}": sum(said["zero"] for said in first.values()) / passes,
         f"dead/{who}": sum(said["dead"] for said in first.values()) / passes,
+        f"grad/{who}_first": monitors.norm(arrays),
         f"gradients/{who}_first": monitors.sampled(arrays),
     }
 

@@ -71,8 +71,7 @@ class Record:
         numbers = {name: float(value) for name, value in row.items() if name != "step"}
         self.append("metrics.jsonl", {"step": step, **numbers})
         if self._board is not None:
-            for name, value in numbers.items():
-                self._board.add_scalar(name, value, step)
+            self._board.add_scalars(numbers, step)
             for name, values in histograms.items():
                 self._board.add_histogram(name, values, step)
 

@@ -29,12 +29,12 @@ def remedy(ways: Sequence[Try], config: Config) -> str:
     return " or ".join(said[:WAYS])
 
 
-def at_least(least: float) -> Callable[[Any], Any]:
+def at_least(least: float | int) -> Callable[[Any], Any]:
     """A weight: this one, or ten times what is there already."""
     return lambda now: least if now is None or now < least else 10 * now
 
 
-def times(factor: float) -> Callable[[Any], Any]:
+def times(factor: float | int) -> Callable[[Any], Any]:
     """A rate or a count: so many times what it is; None where that is not known."""
 
     def to(now: Any) -> Any:
@@ -60,6 +60,7 @@ PAIRED = Try("loss", instead("rp"), "each fake against a real one")
 PACKED = Try("trick.packing", instead(2), "D sees samples in pairs")
 SPREAD = Try("model.minibatch", instead("stddev"), "D sees the spread of a batch")
 CALM = Try("optim.gen.b1", instead(0.0), "G without momentum")
+NARROW = Try("model.init_std", instead(0.02), "narrower first weights")
 ALIVE = Try("model.init", instead("he_normal"), "weights that keep ReLUs alive")
 VARIED = Try("augment.translation", instead(True), "more than the data are")
 SMALL = Try("model.width", times(0.5), "a smaller network")

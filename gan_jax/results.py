@@ -11,7 +11,7 @@ from gan_jax.doctor import HEALTHY
 from gan_jax.files import write_atomic
 from gan_jax.plan import Member, folder_of
 from gan_jax.record import columns
-from gan_jax.rows import read_object
+from gan_jax.rows import of_layer, read_object
 from gan_jax.sampling import POINTER
 
 
@@ -69,7 +69,7 @@ def result(workdir: Path, one: Member) -> dict[str, Any]:
     row: dict[str, Any] = {"member": one.name, **one.setting}
     row |= {"status": status, "step": step, "findings": said_of}
     for name, column in table.items():
-        if name not in ("step", "seconds"):
+        if name not in ("step", "seconds") and not of_layer(name):
             row[f"final/{name}"] = column[-1]
     evals = columns(folder / "eval.jsonl")
     for name, value in zip(

@@ -95,6 +95,11 @@ def _sound(path: Path, rows: Sequence[Any]) -> list[Any]:
     return sound
 
 
+def of_layer(name: str) -> bool:
+    """Whether a column of metrics.jsonl is of one layer, as "grad/gen/Dense_0" is: there may be hundreds."""
+    return name.count("/") > 1
+
+
 def _is_fact(data: Any, name: str) -> bool:
     return isinstance(data, dict) and isinstance(data.get(name), _FACTS[name])
 

@@ -22,11 +22,11 @@ class Scale(NamedTuple):
     gen_even: float = math.nan
     gen_dead: float = math.nan
 
-    def disc_share(self, loss: float) -> float:
+    def disc_share(self, loss: float | int) -> float:
         """loss/disc as a share: 1 where D cannot tell, 0 where it is always right. NaN without a scale."""
         return (loss - self.won) / (self.even - self.won)
 
-    def gen_share(self, loss: float) -> float:
+    def gen_share(self, loss: float | int) -> float:
         """What is left of a minimax G's slope: 1 at an even D, 0 where D rejects every fake. NaN without a scale."""
         return (self.gen_dead - loss) / (self.gen_dead - self.gen_even)
 
@@ -36,12 +36,12 @@ def scale_of(config: Mapping[str, Any]) -> Scale:
     return SCALES.get(config.get("loss", ""), lambda config: Scale())(config)
 
 
-def _number(config: Mapping[str, Any], name: str, default: float) -> float:
+def _number(config: Mapping[str, Any], name: str, default: float | int) -> float:
     value = config.get(name, default)
     return float(value) if isinstance(value, int | float) else default
 
 
-def _entropy(p: float) -> float:
+def _entropy(p: float | int) -> float:
     """Of a coin, in nats: the least cross entropy against a label of 1 - p."""
     return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)
 

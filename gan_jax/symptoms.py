@@ -13,7 +13,7 @@ import numpy as np
 from gan_jax.scales import Scale
 
 Row = Mapping[str, Any]
-Evidence = dict[str, float]
+Evidence = dict[str, float | int]
 NAN = math.nan
 
 
@@ -30,13 +30,17 @@ class Limits(NamedTuple):
     copies: float = 0.1  # fakes that are nearly another fake's double
     risen: float = 1.25  # growth within the window that counts as progress
     burst: float = 100.0  # growth of a loss or a gradient over its early level
-    dead: float = 0.95  # silent units of a first layer
+    dead: float = 0.9  # of a first layer's channels, that are off for a whole batch
+    steep: float = 10.0  # growth of a first layer's gradient over its early level
+    share: float = 0.8  # of a player's whole gradient, in its first layer
     peak: float = 0.5  # of the variance at one frequency
     swing: float = 0.5  # standard deviation of G's loss, of its mean
     turns: int = 16  # rows without which no frequency is looked for
     overfit: float = 0.5  # real less held-out, of real less fake
     copying: float = 0.9  # memorisation_copying
-    nearer: float = 0.5  # fakes' distance to the train set, of that of held-out examples
+    nearer: float = (
+        0.5  # fakes' distance to the train set, of that of held-out examples
+    )
 
 
 LIMITS = Limits()
@@ -45,27 +49,29 @@ LIMITS = Limits()
 class View:
     """What a rule sees: the rows of a window, the early level of each column, the scale of the loss."""
 
-    def __init__(self, rows: Sequence[Row], early: Mapping[str, float], scale: Scale):
+    def __init__(
+        self, rows: Sequence[Row], early: Mapping[str, float | int], scale: Scale
+    ):
         """rows: in order of steps, at least one. early: medians of the run's first rows."""
         self.rows, self._early, self.scale = rows, early, scale
         self._known: dict[str, list[float]] = {}
 
-    def values(self, name: str) -> list[float]:
+    def values(self, name: str) -> list[float | int]:
         """The finite values of a column."""
         if name not in self._known:
             self._known[name] = finite(self.rows, name)
         return self._known[name]
 
-    def mid(self, name: str) -> float:
+    def mid(self, name: str) -> float | int:
         """The median of a column; NaN where fewer than half of the rows have it."""
         values = self.values(name)
         return median(values) if 2 * len(values) >= len(self.rows) else NAN
 
-    def early(self, name: str) -> float:
+    def early(self, name: str) -> float | int:
         """The column's early level."""
         return self._early.get(name, NAN)
 
-    def growth(self, name: str) -> float:
+    def growth(self, name: str) -> float | int:
         """Median of the window's last third over that of its first."""
         values = self.values(name)
         third = len(values) // 3
@@ -74,19 +80,19 @@ class View:
         first, last = median(values[:third]), median(values[-third:])
         return last / first if first else NAN
 
-    def told(self, *names: str, **more: float) -> Evidence:
+    def told(self, *names: str, **more: float | int) -> Evidence:
         """Medians of columns, and other numbers, as evidence: four digits of what is known."""
         found = {name: self.mid(name) for name in names} | more
         return {k: float(f"{x:.4g}") for k, x in found.items() if math.isfinite(x)}
 
 
-def finite(rows: Sequence[Row], name: str) -> list[float]:
+def finite(rows: Sequence[Row], name: str) -> list[float | int]:
     """A column's finite numbers."""
     values = [row.get(name) for row in rows]
     return [x for x in values if isinstance(x, float | int) and math.isfinite(x)]
 
 
-def median(values: Sequence[float]) -> float:
+def median(values: Sequence[float | int]) -> float | int:
     """The upper median; NaN of nothing."""
     return sorted(values)[len(values) // 2] if values else NAN
 
@@ -105,10 +111,14 @@ def discriminator_wins(view: View) -> Evidence | None:
 def vanishing_generator_gradient(view: View) -> Evidence | None:
     """A minimax G on the flat end of its loss; with any loss a gradient that is gone while D is sure."""
     left = view.scale.gen_share(view.mid("loss/gen"))
-    gone = view.mid("grad/gen") / view.early("grad/gen") if view.early("grad/gen") else NAN
+    gone = (
+        view.mid("grad/gen") / view.early("grad/gen") if view.early("grad/gen") else NAN
+    )
     faded = gone < LIMITS.faded and view.mid("disc/accuracy") > LIMITS.sure
     if left < LIMITS.slope or faded:
-        return view.told("loss/gen", "grad/gen", "disc/accuracy", slope=left, of_early=gone)
+        return view.told(
+            "loss/gen", "grad/gen", "disc/accuracy", slope=left, of_early=gone
+        )
     return None
 
 
@@ -133,7 +143,9 @@ def partial_mode_collapse(view: View) -> Evidence | None:
     """Fakes are much nearer to one another than reals are, or many are doubles; they are not growing apart."""
     ratio = view.mid("diversity/ratio")
     narrow = LIMITS.collapsed <= ratio < LIMITS.narrow
-    doubles = ratio >= LIMITS.collapsed and view.mid("diversity/duplicates") > LIMITS.copies
+    doubles = (
+        ratio >= LIMITS.collapsed and view.mid("diversity/duplicates") > LIMITS.copies
+    )
     if (narrow or doubles) and not _rising(view):
         return view.told("diversity/ratio", "diversity/nearest", "diversity/duplicates")
     return None
@@ -154,7 +166,7 @@ def oscillation(view: View) -> Evidence | None:
     return None
 
 
-def spectral_peak(values: Sequence[float]) -> float:
+def spectral_peak(values: Sequence[float | int] | np.ndarray) -> float | int:
     """The share of the variance about a straight line that the strongest frequency and its two neighbours have.
 
     Only frequencies with two periods or more within the values count, for a slow drift is none.
@@ -179,23 +191,34 @@ def divergence(view: View) -> Evidence | None:
 
 
 def first_layer_dead(view: View) -> Evidence | None:
-    """Hardly a unit of a player's first layer ever fires."""
-    names = "sparsity/gen", "sparsity/disc"
+    """Hardly a channel of a player's first layer is ever on."""
+    names = "dead/gen", "dead/disc"
     if any(view.mid(name) > LIMITS.dead for name in names):
         return view.told(*names)
     return None
 
 
-def discriminator_overfit(view: View) -> Evidence | None:
-    """D takes real examples that it was not trained on for fakes: Karras et al. 2020 (arXiv:2006.06676), eq. 1, r_v."""
-    real, fake, held = (view.mid(f"disc/{n}") for n in ("real", "fake", "held_out"))
-    share = (real - held) / (real - fake) if real > fake else NAN
-    if share > LIMITS.overfit and view.mid("disc/accuracy") > 1 - LIMITS.overfit / 2:
-        return view.told("disc/real", "disc/held_out", "disc/fake", share=share)
+def first_layer_exploding(view: View) -> Evidence | None:
+    """A player's gradient grows, and nearly all of it is its first layer's."""
+    for who in ("gen", "disc"):
+        name = f"grad/{who}_first"
+        growth = view.mid(name) / (view.early(name) or NAN)
+        share = view.mid(name) / (view.mid(f"grad/{who}") or NAN)
+        if growth > LIMITS.steep and share > LIMITS.share:
+            return view.told(name, growth=growth, share=share)
     return None
 
 
-def memorisation(measures: Mapping[str, float], of: str) -> Evidence | None:
+def discriminator_overfit(view: View) -> Evidence | None:
+    """D takes real examples that it was not trained on for fakes: Karras et al. 2020 (arXiv:2006.06676), eq. 1, r_v."""
+    real, fake, held = (view.mid(f"logit/{n}") for n in ("real", "fake", "held_out"))
+    share = (real - held) / (real - fake) if real > fake else NAN
+    if share > LIMITS.overfit and view.mid("disc/accuracy") > 1 - LIMITS.overfit / 2:
+        return view.told("logit/real", "logit/held_out", "logit/fake", share=share)
+    return None
+
+
+def memorisation(measures: Mapping[str, float | int], of: str) -> Evidence | None:
     """Fakes are nearer to the train set than held-out examples are, by chance and by distance (metrics.memorisation).
 
     of: the end of the measures' names, the features that they were measured in ("_classifier").

@@ -98,10 +98,12 @@ class Training:
         """What the monitors see after n steps of a feed, on its way; {} where no row is due."""
         if self.runner.look is None or not self.due("log_every", self.step):
             return {}
+        if not self.depth:  # one program at a time
+            jax.block_until_ready(self.metrics)
         with nullcontext() if self.looked else self.paused():  # the first one compiles
             seen = self.runner.look(self.state, feed, np.int32(n))
         self.looked = True
-        return seen
+        return seen if self.depth else jax.block_until_ready(seen)
 
     def land(self, depth: int) -> list[Flight]:
         """Wait until at most `depth` chunks are in flight; show those that landed, and give those without a halt."""

@@ -93,6 +93,7 @@ def test_a_run_stops_on_its_step(player, begin, step, first, tmp_path, capsys):
         "--config.model.width=4",
         "--config.steps=200",
         "--config.log_every=100",
+        "--config.monitor=false",
         "--config.sample_every=0",
         "--config.checkpoint_every=20",
         f"--config.{rate}=10",

@@ -1,6 +1,5 @@
 """The doctor on made-up series: each finding, what only looks like it, and what must not change the answer."""
 
-import json
 import math
 import re
 from pathlib import Path
@@ -10,14 +9,11 @@ import numpy as np
 import pytest
 
 from gan_jax import config as configs
-from gan_jax.cli import main
 from gan_jax.doctor import FINDINGS, FIRST, HEALTHY, HOLD, SPAN, Doctor, diagnose
 from gan_jax.losses import LOSSES
 from gan_jax.remedies import at_least, instead, remedy, times
-from gan_jax.rows import columns
 from gan_jax.scales import SCALES, Scale, scale_of
 from gan_jax.symptoms import LIMITS, spectral_peak
-from tests.report.folders import changed, lines
 
 ROOT = Path(__file__).parents[1]
 RING = f"--config={ROOT}/configs/ring_plain.py"
@@ -29,14 +25,18 @@ WELL = {
     "disc/accuracy": 0.65,
     "disc/real": 0.6,
     "disc/fake": 0.4,
-    "disc/held_out": 0.59,
+    "logit/real": 0.6,
+    "logit/fake": -0.6,
+    "logit/held_out": 0.5,
     "grad/disc": 1.0,
     "grad/gen": 1.0,
     "diversity/ratio": 0.95,
     "diversity/nearest": 0.95,
     "diversity/duplicates": 0.0,
-    "sparsity/gen": 0.5,
-    "sparsity/disc": 0.5,
+    "dead/gen": 0.05,
+    "dead/disc": 0.0,
+    "grad/gen_first": 0.3,
+    "grad/disc_first": 0.3,
     "game/rotation": 0.6,
 }
 
@@ -52,7 +52,12 @@ def explosion(step):
 # finding -> (config, what is wrong from BEGIN on, the same on the other side of one threshold)
 CASES = {
     "divergence": (NS, {"grad/disc": explosion}, {"grad/disc": 30.0}),
-    "first_layer_dead": (NS, {"sparsity/gen": 0.99}, {"sparsity/gen": 0.9}),
+    "first_layer_dead": (NS, {"dead/gen": 0.97}, {"dead/gen": 0.8}),
+    "first_layer_exploding": (
+        NS,
+        {"grad/gen_first": 20.0, "grad/gen": 20.5},
+        {"grad/gen_first": 5.0, "grad/gen": 20.0},
+    ),
     "vanishing_generator_gradient": (
         {"loss": "saturating"},
         {"loss/gen": -0.003},
@@ -77,13 +82,15 @@ CASES = {
     ),
     "discriminator_overfit": (
         NS,
-        {"disc/real": 0.9, "disc/fake": 0.1, "disc/held_out": 0.3, "disc/accuracy": 0.9},
-        {"disc/real": 0.9, "disc/fake": 0.1, "disc/held_out": 0.7, "disc/accuracy": 0.9},
+        {"logit/held_out": -0.3, "disc/accuracy": 0.9},
+        {"logit/held_out": 0.3, "disc/accuracy": 0.9},
     ),
 }
 
 
-def series(ill=None, steps=range(100, END + 1, 100), begin=BEGIN, until=END, noise=0.03):
+def series(
+    ill=None, steps=range(100, END + 1, 100), begin=BEGIN, until=END, noise=0.03
+):
     """Columns of a healthy run in which `ill` columns are something else from `begin` to `until`."""
     steps, draw = list(steps), np.random.default_rng(0)
     table = {"step": steps}
@@ -187,7 +194,9 @@ def test_later_rows_change_nothing(finding):
     """So a run that was stopped and resumed has the findings of one that was not."""
     config, ill, _ = CASES[finding]
     table = series(ill, until=4000)
-    rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    rows = [
+        dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)
+    ]
     doctor = Doctor(config)
     live = [found for row in rows for found in doctor.logged(row)]
     for k in (10, 30, 50, len(rows)):
@@ -221,9 +230,13 @@ def test_a_good_discriminator_alone_is_no_alarm(loss):
     scale = scale_of({"loss": loss})
     value = scale.won + 0.2 * (scale.even - scale.won)
     value = value if math.isfinite(value) else -0.01  # near zero: a critic at the end
-    table = series({"loss/disc": value, "disc/accuracy": 0.97, "loss/gen": 5.0}, begin=0)
+    table = series(
+        {"loss/disc": value, "disc/accuracy": 0.97, "loss/gen": 5.0}, begin=0
+    )
     if math.isfinite(scale.gen_dead):
-        table["loss/gen"] = [0.5 * (scale.gen_dead + scale.gen_even)] * len(table["step"])
+        table["loss/gen"] = [0.5 * (scale.gen_dead + scale.gen_even)] * len(
+            table["step"]
+        )
     assert ills(table, {"loss": loss}) == []
 
 
@@ -243,7 +256,9 @@ def test_scales_are_those_of_the_losses(loss):
     sure = {"least_squares": (1.0, 0.0), "hinge": (1.0, -1.0)}.get(loss, (40.0, -40.0))
 
     def at(side, real, fake):
-        return float(getattr(row, side)(jnp.full(3, float(real)), jnp.full(3, float(fake))))
+        return float(
+            getattr(row, side)(jnp.full(3, float(real)), jnp.full(3, float(fake)))
+        )
 
     if math.isfinite(scale.even):
         assert at("disc", even, even) == pytest.approx(scale.even, abs=1e-6)
@@ -252,12 +267,17 @@ def test_scales_are_those_of_the_losses(loss):
     if math.isfinite(scale.gen_dead):
         assert at("gen", even, even) == pytest.approx(scale.gen_even, abs=1e-6)
         assert at("gen", *sure) == pytest.approx(scale.gen_dead, abs=1e-6)
-        assert scale.gen_share(scale.gen_even) == 1 and scale.gen_share(scale.gen_dead) == 0
+        assert (
+            scale.gen_share(scale.gen_even) == 1
+            and scale.gen_share(scale.gen_dead) == 0
+        )
     assert math.isfinite(scale.even) or math.isfinite(scale.gen_dead)
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "least_squares", "hinge"])
-@pytest.mark.parametrize(("real", "fake", "flip"), [(0.1, 0, 0), (0.2, 0.1, 0), (0.1, 0.05, 0.2)])
+@pytest.mark.parametrize(
+    ("real", "fake", "flip"), [(0.1, 0, 0), (0.2, 0.1, 0), (0.1, 0.05, 0.2)]
+)
 def test_noisy_labels_move_the_bound(loss, real, fake, flip):
     """The least expected loss over constant answers, by search, is what `won` says."""
     smooth = loss != "hinge"
@@ -304,7 +324,9 @@ def test_memorisation_is_judged_by_the_last_evaluation():
             for step in (2000, 4000)
             for name, value in reversed(measured.items())
         ]
-        return dict(zip(("step", "metric", "value"), zip(*rows, strict=True), strict=True))
+        return dict(
+            zip(("step", "metric", "value"), zip(*rows, strict=True), strict=True)
+        )
 
     found = diagnose(table, evaluations(0.99, 0.5), NS)
     assert names(found) == [HEALTHY, "memorisation"]
@@ -324,11 +346,13 @@ def test_remedies_depend_on_the_config():
     assert at_least(1.0)(None) == 1.0
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").glob("*.py")), ids=lambda p: p.stem
+)
 def test_remedies_are_configs_that_train(path):
     config = configs.load(str(path))
     flat = configs.flatten(config)
-    for name, row in FINDINGS.items():
+    for row in FINDINGS.values():
         said = remedy(row.remedy, flat)
         assert bool(said) == bool(row.remedy)
         for field, text in re.findall(r"--config\.([\w.]+)=(\S+) \(", said):
@@ -340,5 +364,7 @@ def test_remedies_are_configs_that_train(path):
 def test_the_page_has_every_finding_and_threshold():
     page = (ROOT / "docs/doctor.md").read_text()
     assert [n for n in FINDINGS if f"\n### {n}\n" not in page] == []
-    missing = [n for n, x in LIMITS._asdict().items() if f"| `{n}` | {x:g} |" not in page]
+    missing = [
+        n for n, x in LIMITS._asdict().items() if f"| `{n}` | {x:g} |" not in page
+    ]
     assert missing == []

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from gan_jax.report import curves
 from gan_jax.report.gather import Report, Run
