@@ -46,7 +46,7 @@ POINTS: Changes = {
     "batch_size": 128,
     "ema_decay": 0.0,
     "model.name": "mlp",
-    "model.depth": 2,
+    "model.depth": 3,
     "model.width": 64,
     "model.latent_dim": 2,
     "model.norm": "none",
@@ -58,11 +58,11 @@ POINTS: Changes = {
 }
 PENALISED = {"penalty.r1": 0.1, "penalty.r2": 0.1, "penalty.every": 4}
 RING = POINTS | {"data.source": "ring"}
-GRID = POINTS | {"data.source": "grid", "model.depth": 3}
+GRID = POINTS | {"data.source": "grid"}
 GRID_PENALISED = PENALISED | {"penalty.r1": 0.5, "penalty.r2": 0.5}
 
 PICTURES: Changes = {
-    "steps": 1500,
+    "steps": 1200,
     "batch_size": 32,
     "ema_decay": 0.0,
     "model.width": 8,
@@ -71,10 +71,10 @@ PICTURES: Changes = {
     "sample_every": 150,
     "checkpoint_every": 0,
     # what a run can know of copies; truth measures its own
-    "eval.every": 300,
+    "eval.every": 400,
     "eval.metrics": "memorisation",
     "eval.n": 500,
-    **both(lr=4e-4),
+    **both(lr=1e-3),
 }
 CLOTHES = PICTURES | {"data.source": "experiments.failures.sets:clothes"}
 DIGITS = PICTURES | {"data.source": "experiments.failures.sets:digits"}
@@ -102,7 +102,7 @@ KINDS: dict[str, Kind] = {
     "digits_wgan_gp": pictures(
         C, DIGITS, {"loss": "wasserstein", "penalty.gp": 10.0, "n_disc": 2}
     ),
-    "ring_r1_r2": points(H, RING, PENALISED, falling(3000)),
+    "ring_hinge_r1_r2": points(H, RING, {"loss": "hinge"}, PENALISED, falling(3000)),
     "grid_relativistic": points(H, GRID, {"loss": "rp"}, GRID_PENALISED, falling(3000)),
     "clothes_hinge_spectral": pictures(
         H, CLOTHES, {"loss": "hinge", "model.disc_spectral": True}
