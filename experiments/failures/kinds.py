@@ -71,7 +71,7 @@ PICTURES: Changes = {
     "sample_every": 150,
     "checkpoint_every": 0,
     # what a run can know of copies; truth measures its own
-    "eval.every": 400,
+    "eval.every": 600,
     "eval.metrics": "memorisation",
     "eval.n": 500,
     **both(lr=1e-3),

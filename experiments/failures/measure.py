@@ -29,7 +29,6 @@ from gan_jax.data import DataSpec, toy
 from gan_jax.eval.classifier import load_or_train
 from gan_jax.eval.frechet import frechet, gaussian
 from gan_jax.eval.modes import mode_coverage
-from gan_jax.eval.neighbours import memorisation
 from gan_jax.feeding import draw
 from gan_jax.images import to_uint8
 from gan_jax.job import Job
@@ -83,20 +82,23 @@ def of_pictures(job: Job) -> Examine:
     classifier = load_or_train(whole(DataSpec()))
     test = classifier.features(whole(DataSpec(split="test")).images)
     train, moments = classifier.features(job.dataset.images), gaussian(test)
+    out, usual = classifier.params["out"], nearness(test, train)
 
     def examine(samples: np.ndarray) -> Row:
-        pictures = to_uint8(samples)
-        features = classifier.features(pictures)
-        counts = np.bincount(
-            classifier.logits(pictures).argmax(1),
-            minlength=len(job.dataset.label_names),
-        )
-        near = memorisation(features, train, test)
-        copies = near["fake_to_train"] / near["held_out_to_train"]
+        features = classifier.features(to_uint8(samples))
+        classes = (features @ out["w"] + out["b"]).argmax(1)
+        counts = np.bincount(classes, minlength=len(job.dataset.label_names))
         error = frechet(gaussian(features), moments)
+        copies = nearness(features, train) / usual
         return shares(counts) | {"error": error, "copies": copies}
 
     return examine
+
+
+def nearness(x: np.ndarray, train: np.ndarray) -> float:
+    """Median Euclidean distance of rows [N, D] to the nearest row of `train` [M, D]."""
+    squares = (x**2).sum(1)[:, None] + (train**2).sum(1) - 2 * x @ train.T
+    return float(np.median(np.sqrt(np.maximum(squares.min(1), 0.0))))
 
 
 def shares(counts: np.ndarray) -> Row:
