@@ -23,6 +23,7 @@ from gan_jax.symptoms import Evidence, Row, View, finite, median
 
 FIRST = 500  # the step before which only a halt is a finding: every G begins collapsed
 SPAN = 0.25  # of the steps so far: the window
+PAST = 0.5  # of the steps so far: what a frequency is looked for in
 LEAST = 5  # rows of a window, whatever their steps
 HOLD = 3  # rows on which a rule has to hold
 FINEST = 200  # rows that are looked at within the steps so far, at most
@@ -101,9 +102,11 @@ class Doctor:
             return []
         if self.early is None:
             self.early = {name: median(finite(self.rows, name)) for name in COLUMNS}
-        while len(self.rows) > LEAST and self.rows[0]["step"] <= (1 - SPAN) * step:
+        while len(self.rows) > LEAST and self.rows[0]["step"] <= (1 - PAST) * step:
             self.rows.popleft()
-        return self._judge(step, View(self.rows, self.early, self.scale))
+        recent = sum(row["step"] > (1 - SPAN) * step for row in self.rows)
+        window = list(self.rows)[-max(recent, LEAST) :]
+        return self._judge(step, View(window, self.early, self.scale, self.rows))
 
     def measured(self, row: Row) -> list[Found]:
         """What is new with a row of eval.jsonl: memorisation is judged by the latest evaluation alone."""

@@ -8,21 +8,27 @@ WAYS = 2  # that are named
 Config = Mapping[str, Any]  # dotted name -> value
 
 
+def always(config: Config) -> bool:
+    """Fits every config."""
+    return True
+
+
 class Try(NamedTuple):
-    """A remedy: the field, what to make of its value (None: this one is of no use), and why."""
+    """A remedy: the field, what to make of its value (None: this one is of no use), why, and which configs allow it."""
 
     field: str
     to: Callable[[Any], Any]
     why: str
+    fits: Callable[[Config], bool] = always
 
 
 def remedy(ways: Sequence[Try], config: Config) -> str:
     """The first of the ways that change something, as overrides; "" where none does."""
     said = []
-    for field, to, why in ways:
+    for field, to, why, fits in ways:
         now = config.get(field)
         value = to(now)
-        if value is not None:
+        if value is not None and fits(config):
             value = str(value).lower() if isinstance(value, bool) else value
             was = "" if now in (None, "") else f"; now {now}"
             said.append(f"--config.{field}={value} ({why}{was})")
@@ -51,14 +57,30 @@ def instead(value: Any) -> Callable[[Any], Any]:
     return lambda now: None if now == value else value
 
 
+def has_logits(config: Config) -> bool:
+    """D gives logits, which every loss but those of energies takes."""
+    return config.get("loss") not in ("began", "energy_margin")
+
+
+def of_noise_alone(config: Config) -> bool:
+    """G is fed latents and nothing else."""
+    objective = config.get("objective", "noise_to_image")
+    told = config.get("model.condition", "none")
+    return has_logits(config) and (objective, told) == ("noise_to_image", "none")
+
+
 SMOOTH = Try("penalty.r1", at_least(1.0), "a smoother D")
 SLOW_DISC = Try("optim.disc.lr", times(0.25), "a slower D")
 SLOW_GEN = Try("optim.gen.lr", times(0.25), "a slower G")
 MORE_DISC = Try("n_disc", times(2), "more D updates")
-SLOPE = Try("loss", instead("non_saturating"), "G learns most where D is sure")
-PAIRED = Try("loss", instead("rp"), "each fake against a real one")
-PACKED = Try("trick.packing", instead(2), "D sees samples in pairs")
-SPREAD = Try("model.minibatch", instead("stddev"), "D sees the spread of a batch")
+SLOPE = Try(
+    "loss", instead("non_saturating"), "G learns most where D is sure", has_logits
+)
+PAIRED = Try("loss", instead("rp"), "each fake against a real one", has_logits)
+PACKED = Try("trick.packing", instead(2), "D sees samples in pairs", of_noise_alone)
+SPREAD = Try(
+    "model.minibatch", instead("stddev"), "D sees the spread of a batch", of_noise_alone
+)
 CALM = Try("optim.gen.b1", instead(0.0), "G without momentum")
 NARROW = Try("model.init_std", instead(0.02), "narrower first weights")
 ALIVE = Try("model.init", instead("he_normal"), "weights that keep ReLUs alive")

@@ -35,7 +35,7 @@ class Limits(NamedTuple):
     share: float = 0.8  # of a player's whole gradient, in its first layer
     peak: float = 0.5  # of the variance at one frequency
     swing: float = 0.5  # standard deviation of G's loss, of its mean
-    turns: int = 16  # rows without which no frequency is looked for
+    turns: int = 12  # rows without which no frequency is looked for
     overfit: float = 0.5  # real less held-out, of real less fake
     copying: float = 0.9  # memorisation_copying
     nearer: float = (
@@ -50,11 +50,15 @@ class View:
     """What a rule sees: the rows of a window, the early level of each column, the scale of the loss."""
 
     def __init__(
-        self, rows: Sequence[Row], early: Mapping[str, float | int], scale: Scale
+        self,
+        rows: Sequence[Row],
+        early: Mapping[str, float | int],
+        scale: Scale,
+        past: Sequence[Row] = (),
     ):
-        """rows: in order of steps, at least one. early: medians of the run's first rows."""
-        self.rows, self._early, self.scale = rows, early, scale
-        self._known: dict[str, list[float]] = {}
+        """rows: in order of steps, at least one. early: medians of the first rows of the run. past: more rows, these included."""
+        self.rows, self._early, self.scale, self.past = rows, early, scale, past
+        self._known: dict[str, list[float | int]] = {}
 
     def values(self, name: str) -> list[float | int]:
         """The finite values of a column."""
@@ -157,7 +161,7 @@ def _rising(view: View) -> bool:
 
 def oscillation(view: View) -> Evidence | None:
     """G's loss swings widely and at one frequency: the players chase each other."""
-    values = view.values("loss/gen")
+    values = finite(view.past, "loss/gen")
     if len(values) < LIMITS.turns:
         return None
     share, swing = spectral_peak(values), np.std(values) / abs(np.mean(values))
@@ -175,10 +179,10 @@ def spectral_peak(values: Sequence[float | int] | np.ndarray) -> float | int:
     x = x - np.polyval(np.polyfit(t, x, 1), t)
     power = np.abs(np.fft.rfft(x)[1:]) ** 2
     total = power.sum()
-    if not total:
+    if total <= 1e-12 * len(values) * np.sum(np.square(values)):  # rounding
         return 0.0
     peak = 1 + int(np.argmax(power[1:]))
-    return float(power[peak - 1 : peak + 2].sum() / total)
+    return float(power[max(1, peak - 1) : peak + 2].sum() / total)
 
 
 def divergence(view: View) -> Evidence | None:
