@@ -122,9 +122,9 @@ def test_a_run_between_the_limits_is_neither():
     assert label.label("points", truth({"error": middle})).verdict == "neither"
 
 
-def test_garbage_without_a_reason_may_be_called_by_any_of_the_games_names():
-    found = label.label("points", truth({"error": 0.9}))
-    assert found.findings == label.UNEXPLAINED
+def test_bad_samples_without_a_fault_are_neither():
+    assert label.label("points", truth({"error": 0.9})).verdict == "neither"
+    assert label.label("points", truth({"error": 0.9, "auc": 0.5})).verdict == "failing"
 
 
 def test_an_early_failure_that_heals_is_none():

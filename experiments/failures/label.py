@@ -1,8 +1,8 @@
 """What a run is, decided by rule from its truth (measure.py) alone: healthy, failing and by which names, or neither.
 
 An evaluation is summed up with its neighbours: numbers are medians over the last third of a run's evaluations. The limits were
-set by looking at samples of the calibration half, before any finding of the doctor was read; between GOOD and BAD a run
-is neither, and counts in no rate. Names that border on each other overlap: a doctor may call 2 modes of 8 either way.
+set by looking at samples, not at what the doctor said of them. A run is neither, and counts in no rate, whose samples are
+between GOOD and BAD, or are bad though nothing is wrong that a rule can name: it was too short, or its networks too small. Names that border on each other overlap: a doctor may call 2 modes of 8 either way.
 """
 
 import statistics
@@ -131,8 +131,6 @@ RULES: dict[str, tuple[bool, Callable[[Summary], bool]]] = {
     ),
     "first_layer_exploding": (False, lambda s: s.growth > GROWN),
 }
-# names of a failing run whose samples are unlike the data and of which no rule says why
-UNEXPLAINED = frozenset({"oscillation", "generator_wins", "discriminator_wins"})
 
 
 def healthy(s: Summary) -> bool:
@@ -148,13 +146,11 @@ def broken(s: Summary) -> bool:
 def label(family: str, rows: Sequence[Row], halted_at: int | None = None) -> Label:
     """The label of a run of `family` with truth `rows`. halted_at: the step of the first number that was not finite."""
     end = summed(family, rows, halted_at is not None)
-    if not broken(end):
-        verdict = "healthy" if healthy(end) else "neither"
-        return Label(verdict, frozenset(), None)
-    names = {name for name, (_, shows) in RULES.items() if shows(end)}
-    return Label(
-        "failing", frozenset(names) or UNEXPLAINED, broken_at(family, rows, halted_at)
-    )
+    names = frozenset(name for name, (_, shows) in RULES.items() if shows(end))
+    if broken(end) and names:
+        return Label("failing", names, broken_at(family, rows, halted_at))
+    verdict = "healthy" if healthy(end) and not broken(end) else "neither"
+    return Label(verdict, frozenset(), None)
 
 
 def broken_at(family: str, rows: Sequence[Row], halted_at: int | None) -> int | None:
