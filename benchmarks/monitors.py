@@ -15,7 +15,7 @@ from benchmarks.timing import Plan, Row, Way, interleaved, rows_of, short
 from benchmarks.ways import LOOP
 from gan_jax import config as configs
 from gan_jax.chunk import make_chunk, make_look, streamed
-from gan_jax.observed import make_observe
+from gan_jax.observed import Observer
 from gan_jax.step import make_step
 
 EVERY = configs.base().log_every
@@ -36,7 +36,7 @@ def monitor_rows(plan: Plan, name: str) -> list[Row]:
     held_out = jax.tree.map(lambda x: x[0, 0], feed)
     n = np.int32(LOOP)
     chunk = make_chunk(make_step(setting.recipe, setting.nets), streamed)
-    look = make_look(make_observe(setting.recipe, setting.nets), streamed)
+    look = make_look(Observer(setting.recipe, setting.nets), streamed)
     chunk, first = compiled(chunk, state, feed, n)
     look, second = compiled(look, state, feed, held_out, n)
     ways = {

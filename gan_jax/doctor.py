@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from gan_jax import remedies as to
 from gan_jax import symptoms
 from gan_jax.remedies import Config, Try, remedy
-from gan_jax.scales import scale_of
+from gan_jax.scales import number, scale_of
 from gan_jax.symptoms import Evidence, Row, View, finite, median
 
 FIRST = 500  # the step before which only a halt is a finding: every G begins collapsed
@@ -85,6 +85,8 @@ class Doctor:
     def __init__(self, config: Config):
         """config: the run's, {dotted name: value}; what it lacks makes rules and remedies say less."""
         self.config, self.scale = config, scale_of(config)
+        packed = number(config, "trick.packing", 1)
+        self.answers = int(2 * number(config, "batch_size", 64) / packed)
         self.rows: deque[Row] = deque()
         self.early: dict[str, float] | None = None
         self.streak = dict.fromkeys(FINDINGS, 0)  # rows it held, or -rows it did not
@@ -106,7 +108,9 @@ class Doctor:
             self.rows.popleft()
         recent = sum(row["step"] > (1 - SPAN) * step for row in self.rows)
         window = list(self.rows)[-max(recent, LEAST) :]
-        return self._judge(step, View(window, self.early, self.scale, self.rows))
+        return self._judge(
+            step, View(window, self.early, self.scale, self.rows, self.answers)
+        )
 
     def measured(self, row: Row) -> list[Found]:
         """What is new with a row of eval.jsonl: memorisation is judged by the latest evaluation alone."""
@@ -252,12 +256,12 @@ FINDINGS: dict[str, Finding] = {
     "partial_mode_collapse": Finding(
         symptoms.partial_mode_collapse,
         _SPREAD,
-        (to.PAIRED, to.PACKED, to.SPREAD),
+        (to.PAIRED, to.PACKED, to.SPREAD, to.SMOOTH),
         "samples vary much less than the data",
     ),
     "oscillation": Finding(
         symptoms.oscillation,
-        ("loss/gen", "game/rotation"),
+        ("disc/accuracy", "game/rotation", "diversity/ratio"),
         (to.SMOOTH, to.CALM),
         "the players chase each other in circles",
     ),

@@ -5,6 +5,7 @@ float32. Nothing here divides by 0: where there is nothing to compare the answer
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from gan_jax.types import AnyArray, Metrics
 
 Examples = Float[AnyArray, "batch ..."]
 Number = Float[AnyArray, ""]
-SQUARINGS = 12
+SQUARINGS, STEPS = 6, 32  # of power iteration: 64 of its steps at once, so often
 TINY = 1e-30
 FEW = 64  # numbers of an example up to which its distances are taken one by one
 CLOSE = (
@@ -84,21 +85,27 @@ def smaller_gram(kernel: Float[AnyArray, "*inputs outputs"]) -> Float[Array, "n 
 
 
 def top_eigenvalues(grams: Float[AnyArray, "k n n"]) -> Float[Array, " k"]:
-    """The largest eigenvalue of symmetric matrices without negative ones: sum l^(p+1) / sum l^p over all, p = 4096.
+    """The largest eigenvalue of symmetric matrices without negative ones, by about 2,100 steps of power iteration.
 
-    Never more than it; less by under (ln n) / p of it, and by rounding where the largest is alone. G^p comes of 12
-    squarings, so it is matrix products alone, whatever the device and the axes it is mapped over.
+    Never more than it but by rounding; less by under (ln n) / 4000 of it, and by far less where it is alone. It begins
+    with a column of the 64th power, the one of the largest diagonal element, and is products of matrices alone, whatever
+    the device and the axes it is mapped over.
     """
+    product = partial(jnp.matmul, precision="highest")
 
     def scaled(x: Any) -> Any:
-        trace = jnp.trace(x, axis1=-2, axis2=-1)
-        return x / jnp.maximum(trace, TINY)[:, None, None]
+        most = jnp.max(jnp.abs(x), axis=(-2, -1), keepdims=True)
+        return x / jnp.maximum(most, TINY)
 
-    def squared(_: Any, x: Any) -> Any:
-        return scaled(jnp.matmul(x, x, precision="highest"))
-
-    power = jax.lax.fori_loop(0, SQUARINGS, squared, scaled(grams))
-    return jnp.sum(power * grams, axis=(-2, -1))
+    power = jax.lax.fori_loop(
+        0, SQUARINGS, lambda _, x: scaled(product(x, x)), scaled(grams)
+    )
+    column = jnp.argmax(jnp.diagonal(power, axis1=-2, axis2=-1), axis=-1)
+    vector = jnp.take_along_axis(power, column[:, None, None], axis=-1)
+    vector = jax.lax.fori_loop(0, STEPS, lambda _, v: scaled(product(power, v)), vector)
+    square = jnp.sum(vector * vector, axis=(-2, -1))
+    along = jnp.sum(vector * product(grams, vector), axis=(-2, -1))
+    return along / jnp.maximum(square, TINY)
 
 
 def distances(x: Examples) -> Float[Array, "batch batch"]:

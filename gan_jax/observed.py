@@ -24,6 +24,7 @@ from gan_jax.turns import Turns, bind, both
 from gan_jax.types import Batch, Metrics, Pair, Player, Recipe, TrainState, lookup
 
 OBSERVED = 2**32 - 3  # folded into a step's key: no draw of the step has this number
+MANY = 64  # examples from which on every second one is enough
 POINTS = 3  # where slopes are found: here, after D's update, and after G's update then
 
 
@@ -46,12 +47,14 @@ class Found(NamedTuple):
 class Observer:
     """observe(state, batch, held_out), the pure observation of a recipe."""
 
-    def __init__(self, recipe: Recipe, nets: Pair, axis: str | None = None):
-        """With `axis`, batches are spread over that mapped axis.
+    def __init__(
+        self, recipe: Recipe, nets: Pair, axis: str | None = None, devices: int = 1
+    ):
+        """With `axis`, batches are spread over that mapped axis; without, over so many devices.
 
         Lazy penalties count at every point, once: the slopes are those of an average iteration.
         """
-        self.recipe = replace(recipe, penalty_every=1)
+        self.recipe, self.devices = replace(recipe, penalty_every=1), devices
         self.turns = Turns(self.recipe, nets, axis)
         row = lookup("objective", OBJECTIVES, recipe.objective)
         self.networks = getattr(row, "networks", ())
@@ -63,9 +66,12 @@ class Observer:
     ) -> Metrics:
         """What there is to say of a state.
 
-        batch: [n_disc, B, ...], of which the last is looked at. held_out: [B, ...] that training does not see.
+        batch: [n_disc, B, ...], of which the last is looked at, every second example of 64 or more. held_out: [B, ...]
+        that training does not see.
         Returns float32 scalars, and "gradients/gen_first" and "gradients/disc_first" [n].
         """
+        batch = self.fewer(jax.tree.map(lambda x: x[-1], batch))
+        held_out = None if held_out is None else self.fewer(held_out)
         seats = self.seats(state, batch)
 
         def point(players: Pair, turn: Any) -> tuple[Pair, Any]:
@@ -82,14 +88,21 @@ class Observer:
         scalars = {name: x for name, x in metrics.items() if not x.ndim}
         return metrics | gathered(scalars, self.turns.axis)
 
+    def fewer(self, batch: Batch) -> Batch:
+        """Every second example, where that leaves enough, whole packs, and as many to each device."""
+        size = len(batch.image)
+        if size < MANY or size % (2 * self.devices * self.recipe.packing):
+            return batch
+        return jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:])[:, 0], batch)
+
     def seats(self, state: TrainState, batch: Batch) -> Seats:
-        """What the players are given: the last batch and numbers of the iteration that is done, noise that no step draws."""
+        """What the players are given: the batch [B, ...], numbers of the iteration that is done, noise that no step draws."""
         key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), OBSERVED)
         if self.turns.axis:
             key = jax.random.fold_in(key, jax.lax.axis_index(self.turns.axis))
         flip_key, disc_key, gen_key = jax.random.split(key, 3)
-        last = jax.tree.map(lambda x: x[-1:], batch)
-        batch = prepare(last, self.recipe.flip, flip_key)
+        one = jax.tree.map(lambda x: x[None], batch)
+        batch = prepare(one, self.recipe.flip, flip_key)
         done = jnp.maximum(state.step - 1, 0)
         hyper = scheduled(self.recipe.schedules, state.hyper, done)
         deal = Deal(batch, hyper, done, Pair(gen_key, disc_key))
@@ -149,19 +162,16 @@ class Observer:
             for side in ("real", "fake")
             if f"logits/{side}" in said
         }
+        kernels = Pair(players.gen.params, players.disc.params)
+        for layer, value in monitors.spectral_norms(kernels).items():
+            metrics[f"spectral/{layer.replace('.', '/', 1)}"] = value
         for who in ("gen", "disc"):
             slope, player = getattr(found.slopes, who), getattr(players, who)
             metrics |= under(f"grad/{who}", monitors.layer_norms(slope))
-            metrics |= under(f"spectral/{who}", monitors.spectral_norms(player.params))
             metrics[f"weight/{who}"] = monitors.norm(player.params)
             if first := getattr(found.firsts, who):
                 metrics |= of_first(who, first, slope)
         return metrics
-
-
-def make_observe(recipe: Recipe, nets: Pair, axis: str | None = None) -> Observer:
-    """See Observer."""
-    return Observer(recipe, nets, axis)
 
 
 def only(when: Any, look: Any) -> Metrics:

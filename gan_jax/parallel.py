@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax.chunk import make_chunk, make_look, resident, streamed
-from gan_jax.observed import make_observe
+from gan_jax.observed import Observer
 from gan_jax.step import make_step
 from gan_jax.types import Batch, Pair, Recipe, UserError
 
@@ -134,7 +134,8 @@ def jit_runner(
     split = NamedSharding(mesh, PartitionSpec(None, None, AXIS))
     rows = NamedSharding(mesh, PartitionSpec(AXIS))
     nets = divided(nets, rows) if len(devices) > 1 else nets
-    step, observe = make_step(recipe, nets), make_observe(recipe, nets)
+    observe = Observer(recipe, nets, devices=len(devices))
+    step = make_step(recipe, nets)
     place = partial(placed, sharding=copied)
     if keep:
         whole = place(table)
@@ -168,7 +169,7 @@ def pmap_runner(
         raise UserError("parallel=pmap runs in one process: set --config.parallel=jit")
     count = jax.device_count()
     check_batch(recipe.batch_size, count)
-    step, observe = make_step(recipe, nets, AXIS), make_observe(recipe, nets, AXIS)
+    step, observe = make_step(recipe, nets, AXIS), Observer(recipe, nets, AXIS)
 
     def shares(x: np.ndarray) -> np.ndarray:
         """[K, n_disc, B, ...] -> [devices, K, n_disc, B / devices, ...]."""

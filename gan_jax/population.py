@@ -20,7 +20,7 @@ from gan_jax.capacity import nbytes
 from gan_jax.chunk import make_chunk, make_look, resident
 from gan_jax.data.order import orders
 from gan_jax.job import Job, table_of
-from gan_jax.observed import make_observe
+from gan_jax.observed import Observer
 from gan_jax.step import init, make_step
 from gan_jax.types import Batch, Pair, Recipe, TrainState
 
@@ -103,7 +103,7 @@ class Population:
         )
         recipe, nets = written_for(job.recipe, row.conv)
         chunk = make_chunk(make_step(recipe, nets), resident)
-        look = make_look(make_observe(recipe, nets), resident)
+        look = make_look(Observer(recipe, nets), resident)
 
         def look_in(state: Any, feed: Any, n: Any) -> Any:
             (table, held_out), rows = feed

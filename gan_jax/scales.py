@@ -36,7 +36,8 @@ def scale_of(config: Mapping[str, Any]) -> Scale:
     return SCALES.get(config.get("loss", ""), lambda config: Scale())(config)
 
 
-def _number(config: Mapping[str, Any], name: str, default: float | int) -> float:
+def number(config: Mapping[str, Any], name: str, default: float | int) -> float:
+    """A number of a config, or the default."""
     value = config.get(name, default)
     return float(value) if isinstance(value, int | float) else default
 
@@ -49,7 +50,7 @@ def _entropy(p: float | int) -> float:
 def _tricks(config: Mapping[str, Any]) -> tuple[float, float, float]:
     """Smoothing of real and of fake labels, and the share of labels that are exchanged."""
     names = ("label_smooth", "label_smooth_fake", "label_flip")
-    real, fake, flip = (_number(config, f"trick.{name}", 0.0) for name in names)
+    real, fake, flip = (number(config, f"trick.{name}", 0.0) for name in names)
     return real, fake, flip
 
 
@@ -64,14 +65,14 @@ def _saturating(config: Mapping[str, Any]) -> Scale:
 
 
 def _least_squares(config: Mapping[str, Any]) -> Scale:
-    a, b = (_number(config, f"loss_args.{n}", float(n == "b")) for n in "ab")
+    a, b = (number(config, f"loss_args.{n}", float(n == "b")) for n in "ab")
     real, fake, flip = _tricks(config)
     squared = ((b - a) * (1 - real - fake)) ** 2
     return Scale(0.5 * squared, 2 * flip * (1 - flip) * squared)
 
 
 def _hinge(config: Mapping[str, Any]) -> Scale:
-    margin = _number(config, "loss_args.margin", 1.0)
+    margin = number(config, "loss_args.margin", 1.0)
     return Scale(2 * margin, 4 * margin * _tricks(config)[2])
 
 
@@ -83,9 +84,7 @@ SCALES: dict[str, Callable[[Mapping[str, Any]], Scale]] = {
     "rp": lambda config: Scale(_LN2, 0.0),
     "ra": lambda config: Scale(2 * _LN2, 0.0),
     # an energy above the margin everywhere counts as even too
-    "energy_margin": lambda config: Scale(
-        _number(config, "loss_args.margin", 1.0), 0.0
-    ),
+    "energy_margin": lambda config: Scale(number(config, "loss_args.margin", 1.0), 0.0),
     # of the minimax forms of f-GAN; wasserstein, began and the other divergences have no bound
     "f_kl": lambda config: Scale(gen_even=-1.0, gen_dead=0.0),
     "f_hellinger": lambda config: Scale(0.0, -2.0, 0.0, 1.0),

@@ -13,6 +13,7 @@ import numpy as np
 from gan_jax.scales import Scale
 
 Row = Mapping[str, Any]
+Series = Sequence[float | int] | np.ndarray
 Evidence = dict[str, float | int]
 NAN = math.nan
 
@@ -33,8 +34,8 @@ class Limits(NamedTuple):
     dead: float = 0.9  # of a first layer's channels, that are off for a whole batch
     steep: float = 10.0  # growth of a first layer's gradient over its early level
     share: float = 0.8  # of a player's whole gradient, in its first layer
-    peak: float = 0.5  # of the variance at one frequency
-    swing: float = 0.5  # standard deviation of G's loss, of its mean
+    swing: float = 0.1  # standard deviation of D's accuracy
+    luck: float = 2.0  # the same, of that which chance gives it
     turns: int = 12  # rows without which no frequency is looked for
     overfit: float = 0.5  # real less held-out, of real less fake
     copying: float = 0.9  # memorisation_copying
@@ -55,9 +56,14 @@ class View:
         early: Mapping[str, float | int],
         scale: Scale,
         past: Sequence[Row] = (),
+        answers: int = 128,
     ):
-        """rows: in order of steps, at least one. early: medians of the first rows of the run. past: more rows, these included."""
-        self.rows, self._early, self.scale, self.past = rows, early, scale, past
+        """rows: in order of steps, at least one. early: medians of the first rows of the run. past: more rows, these included.
+
+        answers: of D, whose accuracy a row has.
+        """
+        self.rows, self._early, self.scale = rows, early, scale
+        self.past, self.answers = past, answers
         self._known: dict[str, list[float | int]] = {}
 
     def values(self, name: str) -> list[float | int]:
@@ -93,7 +99,7 @@ class View:
 def finite(rows: Sequence[Row], name: str) -> list[float | int]:
     """A column's finite numbers."""
     values = [row.get(name) for row in rows]
-    return [x for x in values if isinstance(x, float | int) and math.isfinite(x)]
+    return [x for x in values if x is not None and math.isfinite(x)]
 
 
 def median(values: Sequence[float | int]) -> float | int:
@@ -160,29 +166,33 @@ def _rising(view: View) -> bool:
 
 
 def oscillation(view: View) -> Evidence | None:
-    """G's loss swings widely and at one frequency: the players chase each other."""
-    values = finite(view.past, "loss/gen")
+    """D is right now more, now less often than chance lets expect, throughout: the players chase each other.
+
+    Of the accuracy, which has one scale for all losses, about a straight line: its standard deviation in each third of
+    the past, beside that of so many draws. "period": rows, of the strongest frequency.
+    """
+    values = finite(view.past, "disc/accuracy")
     if len(values) < LIMITS.turns:
         return None
-    share, swing = spectral_peak(values), np.std(values) / abs(np.mean(values))
-    if share > LIMITS.peak and swing > LIMITS.swing:
-        return view.told("loss/gen", "game/rotation", peak=share, swing=float(swing))
-    return None
+    mean, about = sum(values) / len(values), detrended(values)
+    swing = min(float(np.std(third)) for third in np.array_split(about, 3))
+    chance = math.sqrt(max(mean * (1 - mean), 0.0) / view.answers)
+    if not swing > max(LIMITS.swing, LIMITS.luck * chance):
+        return None
+    named = {"swing": swing, "chance": chance, "period": period(about)}
+    return view.told("disc/accuracy", "game/rotation", "diversity/ratio", **named)
 
 
-def spectral_peak(values: Sequence[float | int] | np.ndarray) -> float | int:
-    """The share of the variance about a straight line that the strongest frequency and its two neighbours have.
+def detrended(values: Series) -> np.ndarray:
+    """What is left of a series [n] about its least-squares line."""
+    x, t = np.asarray(values), np.arange(len(values)) - (len(values) - 1) / 2
+    return x - x.mean() - t * (t @ x) / (t @ t)
 
-    Only frequencies with two periods or more within the values count, for a slow drift is none.
-    """
-    x, t = np.asarray(values), np.arange(len(values))
-    x = x - np.polyval(np.polyfit(t, x, 1), t)
-    power = np.abs(np.fft.rfft(x)[1:]) ** 2
-    total = power.sum()
-    if total <= 1e-12 * len(values) * np.sum(np.square(values)):  # rounding
-        return 0.0
-    peak = 1 + int(np.argmax(power[1:]))
-    return float(power[max(1, peak - 1) : peak + 2].sum() / total)
+
+def period(values: Series) -> float:
+    """The period of the strongest frequency of a detrended series, in samples."""
+    power = np.abs(np.fft.rfft(np.asarray(values))[1:]) ** 2
+    return len(values) / (1 + int(np.argmax(power)))
 
 
 def divergence(view: View) -> Evidence | None:

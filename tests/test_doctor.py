@@ -14,7 +14,7 @@ from gan_jax.doctor import FINDINGS, FIRST, HEALTHY, HOLD, SPAN, Doctor, diagnos
 from gan_jax.losses import LOSSES
 from gan_jax.remedies import at_least, instead, remedy, times
 from gan_jax.scales import SCALES, Scale, scale_of
-from gan_jax.symptoms import LIMITS, spectral_peak
+from gan_jax.symptoms import LIMITS, View, detrended, oscillation, period
 
 ROOT = Path(__file__).parents[1]
 RING = f"--config={ROOT}/configs/ring_plain.py"
@@ -42,8 +42,8 @@ WELL = {
 }
 
 
-def wave(step):
-    return 1.0 + 0.9 * math.sin(step / 60)
+def wave(step, size=0.3):
+    return 0.55 + size * math.sin(step / 60)
 
 
 def explosion(step):
@@ -78,8 +78,8 @@ CASES = {
     "partial_mode_collapse": (NS, {"diversity/ratio": 0.4}, {"diversity/ratio": 0.7}),
     "oscillation": (
         NS,
-        {"loss/gen": wave},
-        {"loss/gen": lambda step: 1.0 + 0.1 * math.sin(step / 60)},
+        {"disc/accuracy": wave},
+        {"disc/accuracy": lambda step: wave(step, 0.08)},
     ),
     "discriminator_overfit": (
         NS,
@@ -111,6 +111,12 @@ def series(
         table[name] = (np.array(table[name]) * jitter).tolist()
     table["disc/accuracy"] = np.minimum(table["disc/accuracy"], 1.0).tolist()
     return table
+
+
+def rows(table):
+    return [
+        dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)
+    ]
 
 
 def names(episodes):
@@ -204,12 +210,9 @@ def test_later_rows_change_nothing(finding):
     """So a run that was stopped and resumed has the findings of one that was not."""
     config, ill, _ = CASES[finding]
     table = series(ill, config, until=4000)
-    rows = [
-        dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)
-    ]
     doctor = Doctor(config)
-    live = [found for row in rows for found in doctor.logged(row)]
-    for k in (10, 30, 50, len(rows)):
+    live = [found for row in rows(table) for found in doctor.logged(row)]
+    for k in (10, 30, 50, len(table["step"])):
         part = {name: column[:k] for name, column in table.items()}
         episodes = diagnose(part, config=config)
         known = [one for one in live if one.step <= table["step"][k - 1]]
@@ -314,12 +317,21 @@ def test_a_scale_that_is_not_there_says_nothing():
     assert all(map(math.isnan, scale_of({"loss": "f_pearson"})))
 
 
-def test_a_spectral_peak():
-    t, draw = np.arange(48), np.random.default_rng(0)
-    assert spectral_peak(np.sin(2 * np.pi * t / 8) + 3 + 0.1 * t) > 0.85
-    shares = [spectral_peak(draw.normal(size=48)) for _ in range(200)]
-    assert np.quantile(shares, 0.99) < LIMITS.peak
-    assert spectral_peak([1.0] * 20) == 0
+def test_a_series_about_its_line_and_its_period():
+    t = np.arange(48)
+    wave = np.sin(2 * np.pi * t / 8)
+    assert np.abs(detrended(3 - 0.1 * t)).max() < 1e-12
+    about = detrended(wave + 3 - 0.1 * t)
+    assert np.abs(about - wave).max() < 0.3 and period(about) == 8
+
+
+@pytest.mark.parametrize("size", [4, 64, 1024])
+def test_chance_is_no_oscillation(size):
+    """Accuracies of a D that guesses, of many batches."""
+    draw = np.random.default_rng(0).binomial(2 * size, 0.5, (200, 40)) / (2 * size)
+    for series_ in draw:
+        rows_ = [{"disc/accuracy": x} for x in series_.tolist()]
+        assert not oscillation(View(rows_, {}, Scale(), rows_, 2 * size))
 
 
 def test_memorisation_is_judged_by_the_last_evaluation():
