@@ -112,9 +112,9 @@ def test_modes_that_come_and_go_are_oscillation():
 
 
 def test_a_halt_is_divergence():
-    found = label.label("points", truth({})[:6], halted_at=530)
-    assert found.verdict == "failing" and "divergence" in found.findings
-    assert found.broken_at == 530
+    for rows in (truth({})[:6], truth({"spread": 0.1})[:1]):
+        found = label.label("points", rows, halted_at=530)
+        assert found == label.Label("failing", frozenset({"divergence"}), 531)
 
 
 def test_a_run_between_the_limits_is_neither():

@@ -69,8 +69,8 @@ def growth(rows: Sequence[Row], last: Row) -> float:
 
 
 def summed(family: str, rows: Sequence[Row], halted: bool) -> Summary:
-    """The end of a run's truth, rows by step from step 0 on."""
-    later = rows[1:] or rows
+    """The end of a run's truth, rows by step from step 0 on, which says nothing of the end."""
+    later = rows[1:]
     late = list(later[-max(2, round(LATE * len(later))) :])
     sound = [row for row in late if row["finite"]]
     names = [n for n, x in (sound[0] if sound else {}).items() if n not in NO_NUMBERS]
@@ -79,7 +79,7 @@ def summed(family: str, rows: Sequence[Row], halted: bool) -> Summary:
         len(sound) == len(late) and not halted,
         {n: statistics.median(row[n] for row in sound) for n in names},
         hop([row["hist"] for row in sound]),
-        growth(rows, late[-1]),
+        growth(rows, rows[-1]),
     )
 
 
@@ -144,7 +144,7 @@ def broken(s: Summary) -> bool:
 
 
 def label(family: str, rows: Sequence[Row], halted_at: int | None = None) -> Label:
-    """The label of a run of `family` with truth `rows`. halted_at: the step of the first number that was not finite."""
+    """The label of a run of `family` with truth `rows`. halted_at: the last good step of a run that stopped."""
     end = summed(family, rows, halted_at is not None)
     names = frozenset(name for name, (_, shows) in RULES.items() if shows(end))
     if broken(end) and names:
@@ -155,7 +155,7 @@ def label(family: str, rows: Sequence[Row], halted_at: int | None = None) -> Lab
 
 def broken_at(family: str, rows: Sequence[Row], halted_at: int | None) -> int | None:
     """The first step, after GRACE of the run, from which on no evaluation is sound; None if the last one is."""
-    found = halted_at
+    found = None if halted_at is None else halted_at + 1  # the step that failed
     begin = GRACE * rows[-1]["step"]
     for i in reversed(range(1, len(rows))):
         alone = summed(family, [rows[0], rows[i], rows[i]], False)
