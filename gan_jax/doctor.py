@@ -12,14 +12,13 @@ far are skipped, so that neither the cadence of logging nor the length of a run 
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gan_jax import remedies as to
 from gan_jax import symptoms
 from gan_jax.remedies import Config, Try, remedy
 from gan_jax.scales import number, scale_of
-from gan_jax.symptoms import Evidence, Row, View, finite, median
+from gan_jax.symptoms import NOTHING, Case, Evidence, Row, View, finite, median
 
 FIRST = 500  # the step before which only a halt is a finding: every G begins collapsed
 SPAN = 0.25  # of the steps so far: the window
@@ -30,7 +29,6 @@ FINEST = 200  # rows that are looked at within the steps so far, at most
 HEALTHY, HALTED, MEMORISED = "healthy", "divergence", "memorisation"
 COPYING = f"{MEMORISED}_copying"
 PAGE = "docs/doctor.md"
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -84,11 +82,10 @@ class Doctor:
 
     def __init__(self, config: Config):
         """config: the run's, {dotted name: value}; what it lacks makes rules and remedies say less."""
-        self.config, self.scale = config, scale_of(config)
         packed = number(config, "trick.packing", 1)
-        self.answers = int(2 * number(config, "batch_size", 64) / packed)
+        answers = int(2 * number(config, "batch_size", 64) / packed)
+        self.config, self.case = config, Case(scale_of(config), answers)
         self.rows: deque[Row] = deque()
-        self.early: dict[str, float] | None = None
         self.streak = dict.fromkeys(FINDINGS, 0)  # rows it held, or -rows it did not
         self.present: dict[str, int] = {}  # finding -> the step since which it is there
         self.judged, self.well = 0, False
@@ -102,15 +99,16 @@ class Doctor:
         self.rows.append({name: row[name] for name in COLUMNS if name in row})
         if step < FIRST or len(self.rows) < LEAST:
             return []
-        if self.early is None:
-            self.early = {name: median(finite(self.rows, name)) for name in COLUMNS}
+        if not self.case.early:
+            known = {name: finite(self.rows, name) for name in COLUMNS}
+            early = {name: median(values) for name, values in known.items()}
+            first = {name: values[0] for name, values in known.items() if values}
+            self.case = self.case._replace(early=early, first=first)
         while len(self.rows) > LEAST and self.rows[0]["step"] <= (1 - PAST) * step:
             self.rows.popleft()
         recent = sum(row["step"] > (1 - SPAN) * step for row in self.rows)
         window = list(self.rows)[-max(recent, LEAST) :]
-        return self._judge(
-            step, View(window, self.early, self.scale, self.rows, self.answers)
-        )
+        return self._judge(step, View(self.case, window, self.rows))
 
     def measured(self, row: Row) -> list[Found]:
         """What is new with a row of eval.jsonl: memorisation is judged by the latest evaluation alone."""
@@ -128,7 +126,7 @@ class Doctor:
 
     def halted(self, step: int, first_bad: str) -> Found:
         """The finding of a run that met what is not finite in this step."""
-        last = View([self.rows[-1] if self.rows else {}], {}, self.scale)
+        last = View(self.case, [self.rows[-1] if self.rows else {}])
         names = FINDINGS[HALTED].evidence
         return self._found(step, HALTED, last.told(*names))._replace(
             first_bad=first_bad or "no array, when the step was computed again"
@@ -225,9 +223,9 @@ FINDINGS: dict[str, Finding] = {
     ),
     "first_layer_exploding": Finding(
         symptoms.first_layer_exploding,
-        ("grad/gen_first", "grad/disc_first", "grad/gen", "grad/disc"),
+        ("weight/gen_first", "weight/disc_first", "update/gen", "update/disc"),
         (to.NARROW, to.SLOW_GEN, to.SLOW_DISC),
-        "a first layer's gradient grows and drowns the others",
+        "a first layer has grown to many times its size",
     ),
     "vanishing_generator_gradient": Finding(
         symptoms.vanishing_generator_gradient,
@@ -243,7 +241,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "generator_wins": Finding(
         symptoms.generator_wins,
-        ("loss/disc", "loss/gen", "disc/accuracy"),
+        ("loss/disc", "loss/gen", "disc/accuracy", "diversity/ratio"),
         (to.MORE_DISC, to.SLOW_GEN),
         "D is wrong more often than right, so G learns nothing from it",
     ),

@@ -170,7 +170,7 @@ class Observer:
             metrics |= under(f"grad/{who}", monitors.layer_norms(slope))
             metrics[f"weight/{who}"] = monitors.norm(player.params)
             if first := getattr(found.firsts, who):
-                metrics |= of_first(who, first, slope)
+                metrics |= of_first(who, first, slope, player.params)
         return metrics
 
 
@@ -200,16 +200,18 @@ def answered(vars: Any, networks: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def of_first(who: str, first: dict[str, Any], slope: Any) -> Metrics:
-    """Of a player's first layers: how many activations are off, in all passes alike, and the gradient's elements."""
+def of_first(who: str, first: dict[str, Any], slope: Any, params: Any) -> Metrics:
+    """Of a player's first layers: activations that are off, in all passes alike, the weights' norm, the gradient's elements."""
     passes = sum(said["passes"] for said in first.values())
-    by_layer = monitors.layers(slope)
-    arrays = [x for layer in first for x in by_layer[layer]]
+    weights, slopes = (
+        [x for layer in first for x in of[layer]]
+        for of in (monitors.layers(params), monitors.layers(slope))
+    )
     return {
         f"sparsity/{who}": sum(said["zero"] for said in first.values()) / passes,
         f"dead/{who}": sum(said["dead"] for said in first.values()) / passes,
-        f"grad/{who}_first": monitors.norm(arrays),
-        f"gradients/{who}_first": monitors.sampled(arrays),
+        f"weight/{who}_first": monitors.norm(weights),
+        f"gradients/{who}_first": monitors.sampled(slopes),
     }
 
 

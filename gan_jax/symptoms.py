@@ -6,6 +6,7 @@ a number that was not finite, silences the rules that need it: every comparison 
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,24 +17,26 @@ Row = Mapping[str, Any]
 Series = Sequence[float | int] | np.ndarray
 Evidence = dict[str, float | int]
 NAN = math.nan
+NOTHING: Row = MappingProxyType({})
 
 
 class Limits(NamedTuple):
     """Every threshold of the doctor; docs/doctor.md says how each was found."""
 
-    won: float = 0.04  # D's loss, as a share of the way from its bound to that of a D that cannot tell
-    sure: float = 0.98  # D's accuracy when it wins
+    won: float = 0.08  # D's loss, as a share of the way from its bound to that of a D that cannot tell
+    sure: float = 0.97  # D's accuracy when it wins
     fooled: float = 0.4  # D's accuracy when G wins: below chance
+    blind: float = 0.6  # D's accuracy that says little
+    worse: float = 1.5  # D's loss, of that of a D that cannot tell
     slope: float = 0.01  # of a minimax G's slope that is left
     faded: float = 0.001  # G's gradient, of its early level
     collapsed: float = 0.15  # distance between fakes, of that between reals
-    narrow: float = 0.6  # the same, for a partial collapse
+    narrow: float = 0.5  # the same, for a partial collapse
     copies: float = 0.1  # fakes that are nearly another fake's double
     risen: float = 1.25  # growth within the window that counts as progress
     burst: float = 100.0  # growth of a loss or a gradient over its early level
     dead: float = 0.9  # of a first layer's channels, that are off for a whole batch
-    steep: float = 10.0  # growth of a first layer's gradient over its early level
-    share: float = 0.8  # of a player's whole gradient, in its first layer
+    grown: float = 4.0  # a first layer's norm, in times of its first logged one
     swing: float = 0.1  # standard deviation of D's accuracy
     luck: float = 2.0  # the same, of that which chance gives it
     turns: int = 12  # rows without which no frequency is looked for
@@ -47,23 +50,23 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
+class Case(NamedTuple):
+    """What is known of a run beside the rows at hand: its loss's scale, how many answers of D an accuracy is of,
+    the medians of its first rows ("early"), the very first values.
+    """
+
+    scale: Scale
+    answers: int = 128
+    early: Row = NOTHING
+    first: Row = NOTHING
+
+
 class View:
-    """What a rule sees: the rows of a window, the early level of each column, the scale of the loss."""
+    """What a rule sees: the rows of a window, of the longer past that it ends, and the case."""
 
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        early: Mapping[str, float | int],
-        scale: Scale,
-        past: Sequence[Row] = (),
-        answers: int = 128,
-    ):
-        """rows: in order of steps, at least one. early: medians of the first rows of the run. past: more rows, these included.
-
-        answers: of D, whose accuracy a row has.
-        """
-        self.rows, self._early, self.scale = rows, early, scale
-        self.past, self.answers = past, answers
+    def __init__(self, case: Case, rows: Sequence[Row], past: Sequence[Row] = ()):
+        """Rows in order of steps, at least one."""
+        self.case, self.rows, self.past = case, rows, past
         self._known: dict[str, list[float | int]] = {}
 
     def values(self, name: str) -> list[float | int]:
@@ -79,7 +82,7 @@ class View:
 
     def early(self, name: str) -> float | int:
         """The column's early level."""
-        return self._early.get(name, NAN)
+        return self.case.early.get(name, NAN)
 
     def growth(self, name: str) -> float | int:
         """Median of the window's last third over that of its first."""
@@ -109,7 +112,7 @@ def median(values: Sequence[float | int]) -> float | int:
 
 def discriminator_wins(view: View) -> Evidence | None:
     """D is right everywhere and as good as sure; where its loss has no bound, right everywhere and G's gradient is gone."""
-    share = view.scale.disc_share(view.mid("loss/disc"))
+    share = view.case.scale.disc_share(view.mid("loss/disc"))
     fading = view.mid("grad/gen") < LIMITS.faded * view.early("grad/gen")
     beaten = fading if math.isnan(share) else share < LIMITS.won
     if beaten and view.mid("disc/accuracy") > LIMITS.sure:
@@ -120,7 +123,7 @@ def discriminator_wins(view: View) -> Evidence | None:
 
 def vanishing_generator_gradient(view: View) -> Evidence | None:
     """A minimax G on the flat end of its loss; with any loss a gradient that is gone while D is sure."""
-    left = view.scale.gen_share(view.mid("loss/gen"))
+    left = view.case.scale.gen_share(view.mid("loss/gen"))
     gone = (
         view.mid("grad/gen") / view.early("grad/gen") if view.early("grad/gen") else NAN
     )
@@ -133,11 +136,14 @@ def vanishing_generator_gradient(view: View) -> Evidence | None:
 
 
 def generator_wins(view: View) -> Evidence | None:
-    """D is wrong more often than right, and its loss worse than that of a D that cannot tell."""
-    share = view.scale.disc_share(view.mid("loss/disc"))
-    worse = math.isnan(share) or share > 1
-    if worse and view.mid("disc/accuracy") < LIMITS.fooled:
-        return view.told("disc/accuracy", "loss/disc", "loss/gen", share=share)
+    """D is wrong more often than right; or it cannot tell, although fakes are unlike, or much worse than that for it."""
+    share = view.case.scale.disc_share(view.mid("loss/disc"))
+    accuracy, ratio = view.mid("disc/accuracy"), view.mid("diversity/ratio")
+    unlike = share > LIMITS.worse or ratio < LIMITS.narrow or ratio > 1 / LIMITS.narrow
+    below = not share < 1 and accuracy < LIMITS.fooled
+    if below or accuracy < LIMITS.blind and unlike:
+        names = "disc/accuracy", "loss/disc", "loss/gen", "diversity/ratio"
+        return view.told(*names, share=share)
     return None
 
 
@@ -176,7 +182,7 @@ def oscillation(view: View) -> Evidence | None:
         return None
     mean, about = sum(values) / len(values), detrended(values)
     swing = min(float(np.std(third)) for third in np.array_split(about, 3))
-    chance = math.sqrt(max(mean * (1 - mean), 0.0) / view.answers)
+    chance = math.sqrt(max(mean * (1 - mean), 0.0) / view.case.answers)
     if not swing > max(LIMITS.swing, LIMITS.luck * chance):
         return None
     named = {"swing": swing, "chance": chance, "period": period(about)}
@@ -213,13 +219,12 @@ def first_layer_dead(view: View) -> Evidence | None:
 
 
 def first_layer_exploding(view: View) -> Evidence | None:
-    """A player's gradient grows, and nearly all of it is its first layer's."""
+    """A player's first layer is many times as large as when the run first logged it."""
     for who in ("gen", "disc"):
-        name = f"grad/{who}_first"
-        growth = view.mid(name) / (view.early(name) or NAN)
-        share = view.mid(name) / (view.mid(f"grad/{who}") or NAN)
-        if growth > LIMITS.steep and share > LIMITS.share:
-            return view.told(name, growth=growth, share=share)
+        name = f"weight/{who}_first"
+        growth = view.mid(name) / (view.case.first.get(name) or NAN)
+        if growth > LIMITS.grown:
+            return view.told(name, f"update/{who}", growth=growth)
     return None
 
 

@@ -14,7 +14,7 @@ from gan_jax.doctor import FINDINGS, FIRST, HEALTHY, HOLD, SPAN, Doctor, diagnos
 from gan_jax.losses import LOSSES
 from gan_jax.remedies import at_least, instead, remedy, times
 from gan_jax.scales import SCALES, Scale, scale_of
-from gan_jax.symptoms import LIMITS, View, detrended, oscillation, period
+from gan_jax.symptoms import LIMITS, Case, View, detrended, oscillation, period
 
 ROOT = Path(__file__).parents[1]
 RING = f"--config={ROOT}/configs/ring_plain.py"
@@ -36,8 +36,9 @@ WELL = {
     "diversity/duplicates": 0.0,
     "dead/gen": 0.05,
     "dead/disc": 0.0,
-    "grad/gen_first": 0.3,
-    "grad/disc_first": 0.3,
+    "weight/gen_first": 4.0,
+    "weight/disc_first": 3.0,
+    "update/gen": 0.003,
     "game/rotation": 0.6,
 }
 
@@ -56,8 +57,8 @@ CASES = {
     "first_layer_dead": (NS, {"dead/gen": 0.97}, {"dead/gen": 0.8}),
     "first_layer_exploding": (
         NS,
-        {"grad/gen_first": 20.0, "grad/gen": 20.5},
-        {"grad/gen_first": 5.0, "grad/gen": 20.0},
+        {"weight/gen_first": 24.0},
+        {"weight/gen_first": 12.0},
     ),
     "vanishing_generator_gradient": (
         {"loss": "saturating"},
@@ -331,7 +332,7 @@ def test_chance_is_no_oscillation(size):
     draw = np.random.default_rng(0).binomial(2 * size, 0.5, (200, 40)) / (2 * size)
     for series_ in draw:
         rows_ = [{"disc/accuracy": x} for x in series_.tolist()]
-        assert not oscillation(View(rows_, {}, Scale(), rows_, 2 * size))
+        assert not oscillation(View(Case(Scale(), 2 * size), rows_, rows_))
 
 
 def test_memorisation_is_judged_by_the_last_evaluation():
