@@ -42,6 +42,7 @@ from gan_jax.types import TrainState
 
 Jobs = Iterator[Callable[[], list[Row]]]
 MIB = 2**20
+LOOK = "monitors"
 CONFIG, NEVER = "configs/dcgan_fashion.py", 10**9  # steps that no run comes to
 SELF = sys.executable, "-m", "benchmarks.around"
 PHASES = "import", "data", "first state", "compile", "first step"
@@ -250,22 +251,23 @@ def overhead_rows(plan: Plan) -> list[Row]:
         "log_every=1, TensorBoard": ({"log_every": 1}, True),
         f"log_every={often}": ({"log_every": often}, False),
         f"log_every={often}, TensorBoard": ({"log_every": often}, True),
+        f"log_every={often}, TensorBoard, {LOOK}": ({"log_every": often}, True),
         f"sample_every={often}": ({"sample_every": often}, False),
         f"checkpoint_every={often}": ({"checkpoint_every": often}, False),
     }
     changes = [("model.width", "8"), ("batch_size", str(plan.size(32)))]
     config = configs.loaded(CONFIG, [*changes, ("steps", str(NEVER))])
     job = assemble(config)
-    runner = make_runner(job)
-    state = begin(job, runner, None, None)
+    full = make_runner(job)
+    bare, state = full._replace(look=None), begin(job, full, None, None)
     with tempfile.TemporaryDirectory() as folder:
         runs = {
-            way: part(job, runner, state, Path(folder, str(i)), *row)
+            way: part(
+                job, full if LOOK in way else bare, state, Path(folder, str(i)), *row
+            )
             for i, (way, row) in enumerate(written.items())
         }
-        runs["as its config has it"] = part(
-            job, runner, state, Path(folder, "own"), None
-        )
+        runs["as its config has it"] = part(job, full, state, Path(folder, "own"), None)
         ways = {way: Way(partial(run.more, steps), steps) for way, run in runs.items()}
         values = interleaved(ways, replace(plan, quick=True))
         for run in runs.values():

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 
 from gan_jax.augment import ada_update
 from gan_jax.auxiliary import Auxiliary
+from gan_jax.energies import began_balance, began_measure
 from gan_jax.judging import Context, Critic, logit_metrics, make_judge, penalised, told
 from gan_jax.latents import draw_latents
-from gan_jax.losses import LOSSES, LossPair, began_balance, began_measure
+from gan_jax.losses import LOSSES, LossPair
 from gan_jax.regularisers import REGULARISERS, View, start_memory
 from gan_jax.tricks import FEATURE_MATCHING, label_flip, pack, top_k
 from gan_jax.types import Batch, Hyper, Metrics, Pair, Recipe, Scores, lookup
@@ -157,6 +158,10 @@ class Adversarial:
         """What D says, high for what it was taught to call real."""
         return [self.sign * of.logits for of in scores]
 
+    def compared(self, batch: Batch, made: Made) -> list[tuple[Any, Any]]:
+        """(fakes, real examples) whose diversity the monitors compare."""
+        return [(made.image, batch.image)]
+
     def answers(self, context: Context, *logits: Any) -> list[Any]:
         """Logits as the loss takes them: cut to -c..c by `logit_clip`, with no gradient beyond.
 
@@ -184,11 +189,15 @@ class Adversarial:
             params, vars, context, real, fake, keys
         )
         whole = self.logits(of_real, of_fake)
-        metrics = logit_metrics(loss, *whole)
+        numbers = loss_numbers(loss.numbers.disc, context)
+        metrics = logit_metrics(loss, *whole, **numbers)
         pair = detach(*self.answers(context, *whole))
         if "label_flip" in recipe.tricks:
             pair = label_flip(*pair, context.hyper["trick"]["label_flip"], flip_key)
-        total = loss.disc(*pair, **loss_numbers(loss.numbers.disc, context))
+        total = loss.disc(*pair, **numbers)
+        if loss.terms:
+            terms = loss.terms(*pair, **numbers)
+            metrics |= {"loss/disc_real": terms[0], "loss/disc_fake": terms[1]}
 
         def judge(x: Any) -> Scores:
             return self.judge.one(params, vars, context, x, keys[0])[0]

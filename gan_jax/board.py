@@ -31,8 +31,13 @@ class Board:
 
     def add_scalar(self, name: str, value: float | int, step: int) -> None:
         """A point of a curve; one that is not finite is left out."""
-        if math.isfinite(value):
-            self._add("scalar", step, name, value)
+        self.add_scalars({name: value}, step)
+
+    def add_scalars(self, values: Mapping[str, float | int], step: int) -> None:
+        """A point of each of some curves, as one event; those that are not finite are left out."""
+        finite = {name: x for name, x in values.items() if math.isfinite(x)}
+        if finite:
+            self._add("scalars", step, finite)
 
     def add_histogram(self, name: str, values: np.ndarray, step: int) -> None:
         """The finite ones of values [...]; nothing if there are none."""
@@ -44,6 +49,10 @@ class Board:
     def add_image(self, name: str, picture: np.ndarray, step: int) -> None:
         """A picture uint8 [H, W, C]."""
         self._add("image", step, name, picture, 1, "HWC")
+
+    def add_text(self, name: str, text: str, step: int) -> None:
+        """A note."""
+        self._add("text", step, name, text)
 
     def add_hparams(self, setting: Mapping[str, Any], values: Any) -> None:
         """One row of the HParams view: a setting, and {name: number} that it came to."""
@@ -78,7 +87,8 @@ class Board:
 
         if self._events is None:
             self._events = self._opened()
-        made = getattr(summary, kind)(*what)
+        make = _scalars if kind == "scalars" else getattr(summary, kind)
+        made = make(*what)
         for one in made if isinstance(made, tuple) else (made,):
             self._events.write_event(
                 Event(wall_time=time.time(), step=step, summary=one)
@@ -119,6 +129,15 @@ def write_hparams(
         board.close()
         if board.failed:
             return
+
+
+def _scalars(values: Mapping[str, float | int]) -> Any:
+    from tensorboardX import summary
+
+    first, *others = [summary.scalar(name, x) for name, x in values.items()]
+    for one in others:
+        first.MergeFrom(one)
+    return first
 
 
 def _bins() -> list[float]:

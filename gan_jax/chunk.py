@@ -43,3 +43,14 @@ def make_chunk(step: Step, take: Callable[[Any, Any], Batch]) -> Callable[..., A
         return jax.lax.fori_loop(0, n, body, (state, empty))
 
     return chunk
+
+
+def make_look(
+    observe: Callable[..., Metrics], take: Callable[[Any, Any], Batch]
+) -> Callable[..., Metrics]:
+    """look(state, feed, held_out, n) -> what is observed of a state that n steps of this feed have led to."""
+
+    def look(state: TrainState, feed: Any, held_out: Any, n: Any) -> Metrics:
+        return observe(state, take(feed, n - 1), held_out)
+
+    return look

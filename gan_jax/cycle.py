@@ -96,6 +96,10 @@ class Cycle:
         same = run("back", fed[0]).image, run("there", fed[1]).image
         return Round(there, back, around, same), vars
 
+    def compared(self, batch: Batch, made: Round) -> list[tuple[Any, Any]]:
+        """(translations, pictures of their domain) of both directions."""
+        return [(made.there.image, batch.image), (made.back.image, batch.source)]
+
     def halves(self, context: Context) -> dict[str, Context]:
         """What each direction's own game sees; for `back` the images are the sources."""
         batch, keys = context.batch, jax.random.split(context.key)

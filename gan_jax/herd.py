@@ -2,7 +2,6 @@
 
 import collections
 import json
-import math
 import shlex
 import time
 from functools import partial
@@ -15,6 +14,7 @@ import numpy as np
 from gan_jax import config as configs
 from gan_jax.board import Board
 from gan_jax.checkpoint import Checkpoints
+from gan_jax.checkup import Ward
 from gan_jax.evaluation import Evaluator
 from gan_jax.files import write_atomic
 from gan_jax.gallery import Sample, Views
@@ -25,8 +25,9 @@ from gan_jax.plan import Group, Member
 from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
 from gan_jax.record import Record
-from gan_jax.rows import check_saved, read_object
-from gan_jax.sampling import POINTER, make_sampler, networks_of
+from gan_jax.rows import check_saved, of_layer, read_object
+from gan_jax.sampling import make_sampler, networks_of
+from gan_jax.saved import POINTER
 from gan_jax.stop import Stop
 from gan_jax.train import data_facts, machine_facts
 from gan_jax.training import CADENCES, CHUNK_SECONDS
@@ -86,6 +87,7 @@ class Herd:
         self.step = 0 if states is None else int(np.max(states.step))
         for record in self.records:
             record.truncate(self.step)
+        self.ward = Ward(group, self.records)
         self.board = Board(folder / "tensorboard", self.step + 1)
         self.begin(self.chosen(), states)
         self.depth = in_flight()
@@ -159,8 +161,9 @@ class Herd:
         left = min(*stops, self.steps - self.step)
         n = min(self.chunk, left, self.flat["scan_steps"])
         begin, landed, self.fetched = time.perf_counter(), [], None
-        self.states, self.metrics = self.population.chunk(self.states, self.step, n)
-        self.step += n
+        begun, self.step = self.step, self.step + n
+        look = self.flat["monitor"] and self.due("log_every")
+        self.states, self.metrics = self.population.chunk(self.states, begun, n, look)
         self.flying.append((self.step, self.metrics))
         while len(self.flying) > self.depth:
             landed.append(jax.block_until_ready(self.flying.popleft()))
@@ -185,6 +188,7 @@ class Herd:
         for row in range(len(self.alive)):
             for write in due if not halted[row] else []:
                 write(row)
+        self.ward.say()
         if self.due("checkpoint_every"):
             self.save()
 
@@ -193,14 +197,14 @@ class Herd:
         values = member(self.metrics, row)
         numbers = {name: float(x) for name, x in values.items() if not np.ndim(x)}
         self.record(row).log(self.step, numbers | {"seconds": self.seconds})
+        self.ward.logged(self.alive[row], self.step, numbers)
         self.draw(row, numbers)
 
     def draw(self, row: int, numbers: dict[str, float | int]) -> None:
         """Points of a member's curves in the group's TensorBoard."""
         name = self.group[self.alive[row]].name
-        for tag, value in numbers.items():
-            if math.isfinite(value):
-                self.board.add_scalar(f"{tag}/{name}", value, self.step)
+        points = {f"{n}/{name}": x for n, x in numbers.items() if not of_layer(n)}
+        self.board.add_scalars(points, self.step)
 
     def record(self, row: int) -> Record:
         """The run folder of the member in a row of the states."""
@@ -216,6 +220,7 @@ class Herd:
         spec, sample = self.job.recipe.model, self.sample(row)
         for said in self.evaluator.rows(self.step, spec, sample):
             self.record(row).evaluation(said)
+            self.ward.measured(self.alive[row], said)
             self.draw(row, {f"eval/{said['metric']}": said["value"]})
 
     def sample(self, row: int) -> Sample:
@@ -273,8 +278,10 @@ class Herd:
             if halted[index]:
                 seed = self.group[index].config.seed
                 said["first_bad"] = why_halted(self.job, seed, member(states, index))
+                self.ward.halted(index, int(steps[index]) + 1, said["first_bad"])
             self.point(index, said)
             record.close()
+        self.ward.say()
         self.board.close()
 
 

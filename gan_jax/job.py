@@ -16,6 +16,7 @@ from gan_jax import data, hosts, models
 from gan_jax.capacity import check_capacity, free_bytes, nbytes, taken
 from gan_jax.combinations import check_data
 from gan_jax.culprit import first_bad
+from gan_jax.held_out import held_out
 from gan_jax.parallel import PARALLEL, Runner
 from gan_jax.step import init
 from gan_jax.types import Batch, Hyper, Pair, Recipe, TrainState
@@ -37,6 +38,13 @@ class Job:
     def first(self) -> Callable[[Any], TrainState]:
         """The state before the first step, of a seed (uint32); traced once for its shapes and for itself."""
         return jax.jit(partial(init, self.recipe, self.nets, self.hyper))
+
+    @cached_property
+    def held_out(self) -> Batch | None:
+        """Examples that training does not see; None where the monitors are off or the source has none."""
+        if not self.config.monitor:
+            return None
+        return held_out(configs.data_spec(self.config), self.recipe.batch_size)
 
 
 def assemble(config: ConfigDict) -> Job:
@@ -95,7 +103,7 @@ def make_runner(job: Job) -> Runner:
     data.resident=auto: the data live on an accelerator where they fit there beside all that the program takes.
     """
     resident, table = job.config.data.resident, table_of(job.dataset)
-    make = partial(PARALLEL[job.config.parallel], job.recipe, job.nets, table)
+    make = partial(runner_of, job)
     room = free_bytes(1)
     # never on a CPU of its own accord, whose memory is the host's, nor on a device that does not tell what is free
     auto = resident == "auto" and jax.default_backend() != "cpu"
@@ -110,6 +118,16 @@ def make_runner(job: Job) -> Runner:
         return runner._replace(chunk=compiled)
     checked(job, False)
     return make(False)
+
+
+def runner_of(job: Job, keep: bool) -> Runner:
+    """The runner that a config names, with monitors if it asks for them. keep: the data live on the devices."""
+    others = job.held_out
+    if not hosts.agree([others is not None]).all():
+        others = None
+    make = PARALLEL[job.config.parallel]
+    runner = make(job.recipe, job.nets, table_of(job.dataset), keep, others)
+    return runner if job.config.monitor else runner._replace(look=None)
 
 
 def checked(job: Job, keep: bool) -> None:

@@ -161,21 +161,26 @@ def penalised(
     return jax.lax.cond(now, compute, lambda _: nothing, None)
 
 
-def logit_metrics(loss: LossPair, real: Any, fake: Any) -> Metrics:
+def logit_metrics(loss: LossPair, real: Any, fake: Any, **numbers: Any) -> Metrics:
     """What every objective logs of D's two batches of answers [B]: mean probabilities, accuracy, the logits.
 
     Of energies, which have no natural zero, the logit is the mean energy of both batches less the sample's own.
+    numbers: of D's loss, which may move the border that accuracy is counted by.
     """
     metrics = {}
     if loss.energy:
         metrics = {"energy/real": jnp.mean(real), "energy/fake": jnp.mean(fake)}
         middle = 0.5 * (metrics["energy/real"] + metrics["energy/fake"])
         real, fake = middle - real, middle - fake
+    of_real, of_fake = loss.border(real, fake, **numbers)
+    right = jnp.mean(real > of_real), jnp.mean(fake < of_fake)
     return {
         **metrics,
         "disc/real": jnp.mean(jax.nn.sigmoid(real)),
         "disc/fake": jnp.mean(jax.nn.sigmoid(fake)),
-        "disc/accuracy": 0.5 * (jnp.mean(real > 0) + jnp.mean(fake < 0)),
+        "disc/accuracy": 0.5 * (right[0] + right[1]),
+        "disc/accuracy_real": right[0],
+        "disc/accuracy_fake": right[1],
         "logits/real": real,
         "logits/fake": fake,
     }

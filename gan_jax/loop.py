@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -18,11 +18,14 @@ import numpy as np
 from gan_jax.background import Background
 from gan_jax.best import best_of
 from gan_jax.checkpoint import Checkpoints
+from gan_jax.checkup import Checkup
+from gan_jax.config import flatten
+from gan_jax.doctor import Found
 from gan_jax.evaluation import Evaluator
 from gan_jax.gallery import Sample, Sheet, Views
 from gan_jax.job import Job, why_halted
 from gan_jax.parallel import Runner, near
-from gan_jax.progress import Progress
+from gan_jax.progress import Progress, say
 from gan_jax.record import Record
 from gan_jax.sampling import make_sampler, networks_of
 from gan_jax.training import CADENCES, Flight, Training
@@ -56,6 +59,7 @@ class Loop(Training):
         self.best = best_of(record.workdir, self.metric)
         saved.pinned = self.best.step if self.best else None
         self.bar = Progress(job.config.steps, self.step)
+        self.checkup = Checkup(record, flatten(job.config))
         self.sampler = make_sampler(job.nets, networks_of(job.recipe))
         self.views = Views(job)
         self.thread = Background()
@@ -99,7 +103,7 @@ class Loop(Training):
         if self.due("log_every", step):
             clocks = {"images_per_s": self.images_per_s()}
             clocks |= {"seconds": self.clock() - self.begun}
-            self.thread.do(self.log, step, flight.metrics, clocks)
+            self.thread.do(self.log, step, flight.metrics | flight.seen, clocks)
         if self.due("sample_every", step):
             self.picture(step, kept)
         if self.due("eval.every", step):
@@ -129,6 +133,12 @@ class Loop(Training):
         row = {name: float(x) for name, x in values.items() if not x.ndim}
         histograms = {name: x for name, x in values.items() if x.ndim}
         self.record.log(step, row | clocks, histograms)
+        self.tell(self.checkup.logged(step, row))
+
+    def tell(self, news: list[Found]) -> None:
+        """Say what the doctor finds."""
+        for found in news:
+            say(found.text())
 
     def sample(self, kept: TrainState) -> Sample:
         """The averaged generator as a function of what it is fed."""
@@ -152,6 +162,7 @@ class Loop(Training):
         """Write an evaluation, and then the state if it is the best one, so a resumed run misses no row."""
         for row in rows:
             self.record.evaluation(row)
+            self.tell(self.checkup.measured(row))
         self.best = best_of(self.record.workdir, self.metric)
         if self.best is not None and self.best.step == step:
             self.saved.pinned = step
@@ -167,6 +178,7 @@ class Loop(Training):
         if not self.saved.holds(step):
             self.saved.save(step, kept)
 
+    @cached_property
     def culprit(self) -> str:
         """Name what was not finite in the step that halted the state, the first array foremost."""
         values = jax.device_get(self.metrics)
@@ -181,6 +193,8 @@ class Loop(Training):
         self.thread.do(self.save, self.step, state)
         self.thread.wait()
         self.thread.close()
+        if self.halted:
+            self.checkup.halted(self.step + 1, self.culprit)
         if self.complete or self.hopeless:
             self.record.gif()
             self.record.mp4()

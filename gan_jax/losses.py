@@ -7,6 +7,7 @@ discriminator under cross entropy scores 2 ln 2 = 1.386, not 0.693). Numbers (`s
 keyword scalars and may be traced arrays. Real and fake batches may differ in size except where a loss pairs them.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,11 +16,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from gan_jax import borders
+from gan_jax.energies import began_terms, energy_margin_terms, lower_fake_gen
 from gan_jax.types import AnyArray, Pair
 
 Logits = Float[AnyArray, " batch"]
 FakeLogits = Float[AnyArray, " fakes"]
 Loss = Float[AnyArray, ""]
+Terms = tuple[Loss, Loss]  # D's loss on real and on fake examples
 Number = Any  # a Python float or a traced float32 scalar
 _LN2 = math.log(2.0)
 
@@ -31,7 +35,9 @@ class LossPair(NamedTuple):
     energy: D gives energies (low means real), not logits (high means real).
     separable: the generator's loss is a mean of one term a sample, so that part of a batch can be chosen.
     symmetric: at the default numbers disc(real, fake) = disc(-fake, -real), so that to swap the roles of
-    real and fake is to negate the logits.
+    real and fake is to negate the logits. border: where D is undecided, see borders.py (of energies: of the
+    middle of both batches less the energy). terms: D's loss by term, (real, fake, **numbers) -> (real term,
+    fake term), None where it is one.
     """
 
     disc: Callable[..., Any]
@@ -40,14 +46,29 @@ class LossPair(NamedTuple):
     energy: bool = False
     separable: bool = True
     symmetric: bool = False
+    border: borders.Border = borders.at(0.0)
+    terms: Callable[..., Any] | None = None
 
 
-def cross_entropy_disc(
+def of_terms(
+    terms: Callable[..., Any], gen: Callable[..., Any], **facts: Any
+) -> LossPair:
+    """A row whose D minimises the sum of two terms; `facts` are its other fields."""
+
+    @functools.wraps(terms)
+    def disc(*answers: Any, **numbers: Any) -> Any:
+        real_term, fake_term = terms(*answers, **numbers)
+        return real_term + fake_term
+
+    return LossPair(disc, gen, terms=terms, **facts)
+
+
+def cross_entropy_terms(
     real: Logits,
     fake: FakeLogits,
     smooth: Number = 0.0,
     smooth_fake: Number = 0.0,
-) -> Loss:
+) -> Terms:
     """-mean[(1-s) log D(x) + s log(1-D(x))] - mean[(1-t) log(1-D(G(z))) + t log D(G(z))], D = sigmoid(logit).
 
     Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1, with the sign turned so that it is minimised. s, `smooth`,
@@ -57,7 +78,7 @@ def cross_entropy_disc(
     soft = jax.nn.softplus
     real_term = (1 - smooth) * soft(-real) + smooth * soft(real)
     fake_term = (1 - smooth_fake) * soft(fake) + smooth_fake * soft(-fake)
-    return jnp.mean(real_term) + jnp.mean(fake_term)
+    return jnp.mean(real_term), jnp.mean(fake_term)
 
 
 def saturating_gen(real: Logits, fake: FakeLogits) -> Loss:
@@ -78,14 +99,14 @@ def non_saturating_gen(real: Logits, fake: FakeLogits) -> Loss:
     return jnp.mean(jax.nn.softplus(-fake))
 
 
-def least_squares_disc(
+def least_squares_terms(
     real: Logits,
     fake: FakeLogits,
     a: Number = 0.0,
     b: Number = 1.0,
     smooth: Number = 0.0,
     smooth_fake: Number = 0.0,
-) -> Loss:
+) -> Terms:
     """mean (D(x) - b')^2 + mean (D(G(z)) - a')^2, without the paper's half.
 
     Mao et al. 2017 (arXiv:1611.04076), eq. 2 (twice). `a` labels fakes, `b` reals. Smoothing moves each label
@@ -93,7 +114,7 @@ def least_squares_disc(
     """
     real_label = (1 - smooth) * b + smooth * a
     fake_label = (1 - smooth_fake) * a + smooth_fake * b
-    return jnp.mean((real - real_label) ** 2) + jnp.mean((fake - fake_label) ** 2)
+    return jnp.mean((real - real_label) ** 2), jnp.mean((fake - fake_label) ** 2)
 
 
 def least_squares_gen(real: Logits, fake: FakeLogits, c: Number = 1.0) -> Loss:
@@ -105,20 +126,20 @@ def least_squares_gen(real: Logits, fake: FakeLogits, c: Number = 1.0) -> Loss:
     return jnp.mean((fake - c) ** 2)
 
 
-def hinge_disc(real: Logits, fake: FakeLogits, margin: Number = 1.0) -> Loss:
+def hinge_terms(real: Logits, fake: FakeLogits, margin: Number = 1.0) -> Terms:
     """mean max(0, m - D(x)) + mean max(0, m + D(G(z))).
 
     Lim & Ye 2017 (arXiv:1705.02894), eq. 1; Miyato et al. 2018 (arXiv:1802.05957), eq. 16.
     """
-    return jnp.mean(jax.nn.relu(margin - real)) + jnp.mean(jax.nn.relu(margin + fake))
+    return jnp.mean(jax.nn.relu(margin - real)), jnp.mean(jax.nn.relu(margin + fake))
 
 
-def wasserstein_disc(real: Logits, fake: FakeLogits) -> Loss:
+def wasserstein_terms(real: Logits, fake: FakeLogits) -> Terms:
     """mean D(G(z)) - mean D(x), for a critic kept Lipschitz by a penalty.
 
     Arjovsky et al. 2017 (arXiv:1701.07875), eq. 2; Gulrajani et al. 2017 (arXiv:1704.00028), eq. 3.
     """
-    return jnp.mean(fake) - jnp.mean(real)
+    return -jnp.mean(real), jnp.mean(fake)
 
 
 def raise_fake_gen(real: Logits, fake: FakeLogits) -> Loss:
@@ -148,14 +169,14 @@ def relativistic_pairing_gen(real: Logits, fake: Logits) -> Loss:
     return relativistic_pairing_disc(fake, real)
 
 
-def relativistic_average_disc(real: Logits, fake: FakeLogits) -> Loss:
+def relativistic_average_terms(real: Logits, fake: FakeLogits) -> Terms:
     """mean softplus(-(D(x) - mean D(G(z)))) + mean softplus(D(G(z)) - mean D(x)), without a half.
 
     Jolicoeur-Martineau 2018 (arXiv:1807.00734), section 4: each sample against the other batch's mean.
     """
     of_real = jax.nn.softplus(jnp.mean(fake) - real)
     of_fake = jax.nn.softplus(fake - jnp.mean(real))
-    return jnp.mean(of_real) + jnp.mean(of_fake)
+    return jnp.mean(of_real), jnp.mean(of_fake)
 
 
 def relativistic_average_gen(real: Logits, fake: FakeLogits) -> Loss:
@@ -164,52 +185,7 @@ def relativistic_average_gen(real: Logits, fake: FakeLogits) -> Loss:
     Jolicoeur-Martineau 2018 (arXiv:1807.00734), section 4.
     Not a mean over fakes: the first term has their mean inside the softplus.
     """
-    return relativistic_average_disc(fake, real)
-
-
-def began_disc(real: Logits, fake: FakeLogits, k: Number = 0.0) -> Loss:
-    """mean L(x) - k mean L(G(z)), L = reconstruction error of the autoencoder D.
-
-    Berthelot et al. 2017 (arXiv:1703.10717), section 3.4. `k` in 0..1 is moved by `began_balance`.
-    """
-    return jnp.mean(real) - k * jnp.mean(fake)
-
-
-def energy_margin_disc(real: Logits, fake: FakeLogits, margin: Number = 1.0) -> Loss:
-    """mean E(x) + mean max(0, m - E(G(z))): fakes of an energy above the margin are left alone.
-
-    Zhao et al. 2016 (arXiv:1609.03126), eq. 1.
-    """
-    return jnp.mean(real) + jnp.mean(jax.nn.relu(margin - fake))
-
-
-def lower_fake_gen(real: Logits, fake: FakeLogits) -> Loss:
-    """mean E(G(z)): the generator's side of both energy losses.
-
-    Zhao et al. 2016 (arXiv:1609.03126), eq. 2; Berthelot et al. 2017 (arXiv:1703.10717), section 3.4.
-    """
-    del real
-    return jnp.mean(fake)
-
-
-def began_balance(
-    k: Number, real: Logits, fake: FakeLogits, gamma: Number, rate: Number
-) -> Loss:
-    """The next k: clip(k + rate (gamma mean L(x) - mean L(G(z))), 0, 1), L = reconstruction error [B].
-
-    Berthelot et al. 2017 (arXiv:1703.10717), section 3.4. `gamma` in 0..1 is the ratio of errors to hold (low
-    is sharper, less diverse), `rate` the paper's lambda_k, 0.001 there.
-    """
-    return jnp.clip(k + rate * (gamma * jnp.mean(real) - jnp.mean(fake)), 0.0, 1.0)
-
-
-def began_measure(real: Logits, fake: FakeLogits, gamma: Number) -> Loss:
-    """M = mean L(x) + |gamma mean L(x) - mean L(G(z))|, lower is nearer to convergence.
-
-    Berthelot et al. 2017 (arXiv:1703.10717), section 3.4.1.
-    """
-    error = jnp.mean(real)
-    return error + jnp.abs(gamma * error - jnp.mean(fake))
+    return sum(relativistic_average_terms(fake, real))
 
 
 def linear_exp(x: Float[AnyArray, "..."]) -> Float[AnyArray, "..."]:
@@ -228,47 +204,65 @@ def f_gan(
     instead. The rows write exp as `linear_exp`, so a density ratio beyond e^20 counts as less than it is.
     """
 
-    def disc(real: Logits, fake: FakeLogits) -> Loss:
-        return jnp.mean(conjugate(fake)) - jnp.mean(activation(real))
+    def terms(real: Logits, fake: FakeLogits) -> Terms:
+        return -jnp.mean(activation(real)), jnp.mean(conjugate(fake))
 
     def gen(real: Logits, fake: FakeLogits) -> Loss:
         del real
         return -jnp.mean(conjugate(fake))
 
-    return LossPair(disc, gen)
+    return of_terms(terms, gen)
 
 
 _SMOOTH = {"smooth": 0.0, "smooth_fake": 0.0}
-_CROSS_ENTROPY = Pair(gen={}, disc=_SMOOTH)
+_CROSS_ENTROPY = {
+    "numbers": Pair(gen={}, disc=_SMOOTH),
+    "symmetric": True,
+    "border": borders.even_odds,
+}
 _MARGIN = Pair(gen={}, disc={"margin": 1.0})
 LOSSES: dict[str, LossPair] = {
-    "saturating": LossPair(
-        cross_entropy_disc, saturating_gen, _CROSS_ENTROPY, symmetric=True
+    "saturating": of_terms(cross_entropy_terms, saturating_gen, **_CROSS_ENTROPY),
+    "non_saturating": of_terms(
+        cross_entropy_terms, non_saturating_gen, **_CROSS_ENTROPY
     ),
-    "non_saturating": LossPair(
-        cross_entropy_disc, non_saturating_gen, _CROSS_ENTROPY, symmetric=True
-    ),
-    "least_squares": LossPair(
-        least_squares_disc,
+    "least_squares": of_terms(
+        least_squares_terms,
         least_squares_gen,
-        Pair(gen={"c": 1.0}, disc={"a": 0.0, "b": 1.0, **_SMOOTH}),
+        numbers=Pair(gen={"c": 1.0}, disc={"a": 0.0, "b": 1.0, **_SMOOTH}),
+        border=borders.between_labels,
     ),
-    "hinge": LossPair(hinge_disc, raise_fake_gen, _MARGIN, symmetric=True),
-    "wasserstein": LossPair(wasserstein_disc, raise_fake_gen, symmetric=True),
-    "rp": LossPair(relativistic_pairing_disc, relativistic_pairing_gen, symmetric=True),
-    "ra": LossPair(
-        relativistic_average_disc,
+    "hinge": of_terms(hinge_terms, raise_fake_gen, numbers=_MARGIN, symmetric=True),
+    "wasserstein": of_terms(
+        wasserstein_terms,
+        raise_fake_gen,
+        symmetric=True,
+        border=borders.between_means,
+    ),
+    "rp": LossPair(
+        relativistic_pairing_disc,
+        relativistic_pairing_gen,
+        symmetric=True,
+        border=borders.each_other,
+    ),
+    "ra": of_terms(
+        relativistic_average_terms,
         relativistic_average_gen,
         separable=False,
         symmetric=True,
+        border=borders.mean_of_others,
     ),
-    "began": LossPair(
-        began_disc, lower_fake_gen, Pair(gen={}, disc={"k": 0.0}), energy=True
+    "began": of_terms(
+        began_terms, lower_fake_gen, numbers=Pair(gen={}, disc={"k": 0.0}), energy=True
     ),
-    "energy_margin": LossPair(energy_margin_disc, lower_fake_gen, _MARGIN, energy=True),
+    "energy_margin": of_terms(
+        energy_margin_terms, lower_fake_gen, numbers=_MARGIN, energy=True
+    ),
     # g(v) and f*(g(v)) of each divergence D_f(p || q) = mean over q of f(p/q): Nowozin et al. 2016, tables 2, 6.
-    # f(u) = u log u: g = v, f*(t) = exp(t-1)
-    "f_kl": f_gan(lambda v: v, lambda v: linear_exp(v - 1)),
+    # f(u) = u log u: g = v, f*(t) = exp(t-1), and g = f'(1) at v = 1; the others have 0 there
+    "f_kl": f_gan(lambda v: v, lambda v: linear_exp(v - 1))._replace(
+        border=borders.at(1.0)
+    ),
     # f(u) = -log u: g = -exp(-v), f*(t) = -1 - log(-t)
     "f_reverse_kl": f_gan(lambda v: -linear_exp(-v), lambda v: v - 1),
     # f(u) = (u-1)^2: g = v, f*(t) = t^2/4 + t

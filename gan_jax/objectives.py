@@ -9,6 +9,8 @@
 
 `made` may be any pytree of floats, so a step never needs to know what is generated. In both losses the other
 player is a constant. `detach(real_logits, fake_logits)` lets a step train on one side of the loss only.
+
+An objective may also have compared(batch, made) -> [(fakes, real examples)], for the monitors of diversity.
 """
 
 from collections.abc import Callable

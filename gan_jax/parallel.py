@@ -17,7 +17,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from gan_jax.chunk import make_chunk, resident, streamed
+from gan_jax.chunk import make_chunk, make_look, resident, streamed
+from gan_jax.observed import Observer
 from gan_jax.step import make_step
 from gan_jax.types import Batch, Pair, Recipe, UserError
 
@@ -28,12 +29,14 @@ class Runner(NamedTuple):
     """chunk(state, feed, n) -> (state, metrics), and what makes its inputs.
 
     place(state) puts a state on the devices. feed(indices int32 [n, n_disc, B], capacity) makes the chunk's
-    input with room for `capacity` steps, so that every n is the same program.
+    input with room for `capacity` steps, so that every n is the same program. look(state, feed, n) -> what the
+    monitors see of the state that a chunk has led to; None where they are off.
     """
 
     chunk: Callable[..., Any]
     place: Callable[[Any], Any]
     feed: Callable[[np.ndarray, int], Any]
+    look: Callable[..., Any] | None = None
 
 
 def check_batch(batch_size: int, devices: int) -> None:
@@ -117,41 +120,56 @@ def divided(nets: Pair, rows: NamedSharding) -> Pair:
     return nets._replace(gen=nets.gen._replace(apply=apply))
 
 
-def jit_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
-    """One program over a mesh of all devices. `keep`: the whole set lives on the devices."""
+def jit_runner(
+    recipe: Recipe, nets: Pair, table: Batch, keep: bool, held_out: Batch | None = None
+) -> Runner:
+    """One program over a mesh of all devices. `keep`: the whole set lives on the devices.
+
+    held_out: a batch [B, ...] of other examples for the monitors.
+    """
     devices = jax.devices()
     check_batch(recipe.batch_size, len(devices))
     mesh = jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,))
     copied = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(None, None, AXIS))
     rows = NamedSharding(mesh, PartitionSpec(AXIS))
-    step = make_step(recipe, divided(nets, rows) if len(devices) > 1 else nets)
+    nets = divided(nets, rows) if len(devices) > 1 else nets
+    observe = Observer(recipe, nets, devices=len(devices))
+    step = make_step(recipe, nets)
     place = partial(placed, sharding=copied)
     if keep:
         whole = place(table)
-        chunk = make_chunk(step, resident)
-        shardings = (copied, (copied, split), copied)
+        take, fed = resident, (copied, split)
 
         def feed(indices: np.ndarray, capacity: int) -> Any:
             return whole, placed(numbers(indices, capacity), split)
     else:
-        chunk = make_chunk(step, streamed)
-        shardings = (copied, split, copied)
+        take, fed = streamed, split
 
         def feed(indices: np.ndarray, capacity: int) -> Any:
             return spread(table, indices, capacity, split)
 
-    run = jax.jit(chunk, in_shardings=shardings, out_shardings=copied, donate_argnums=0)
-    return Runner(run, place, feed)
+    over = partial(jax.jit, out_shardings=copied)
+    shardings = (copied, fed, copied)
+    run = over(make_chunk(step, take), in_shardings=shardings, donate_argnums=0)
+    shardings = (copied, fed, rows, copied)
+    look = over(make_look(observe, take), in_shardings=shardings)
+    others = placed(held_out, rows)
+    return Runner(run, place, feed, lambda state, fed, n: look(state, fed, others, n))
 
 
-def pmap_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
-    """One program a device, gradients averaged between them. Raises UserError over several processes."""
+def pmap_runner(
+    recipe: Recipe, nets: Pair, table: Batch, keep: bool, held_out: Batch | None = None
+) -> Runner:
+    """One program a device, gradients averaged between them. Raises UserError over several processes.
+
+    held_out: as for `jit_runner`.
+    """
     if jax.process_count() > 1:
         raise UserError("parallel=pmap runs in one process: set --config.parallel=jit")
     count = jax.device_count()
     check_batch(recipe.batch_size, count)
-    step = make_step(recipe, nets, AXIS)
+    step, observe = make_step(recipe, nets, AXIS), Observer(recipe, nets, AXIS)
 
     def shares(x: np.ndarray) -> np.ndarray:
         """[K, n_disc, B, ...] -> [devices, K, n_disc, B / devices, ...]."""
@@ -162,18 +180,23 @@ def pmap_runner(recipe: Recipe, nets: Pair, table: Batch, keep: bool) -> Runner:
     place = jax.device_put
     if keep:
         whole = place(table)
-        take, in_axes = resident, (None, (None, 0), None)
+        take, fed = resident, (None, 0)
 
         def feed(indices: np.ndarray, capacity: int) -> Any:
             return whole, shares(numbers(indices, capacity))
     else:
-        take, in_axes = streamed, (None, 0, None)
+        take, fed = streamed, 0
 
         def feed(indices: np.ndarray, capacity: int) -> Any:
             return jax.tree.map(shares, pictures(table, indices, capacity))
 
-    run = jax.pmap(make_chunk(step, take), AXIS, in_axes=in_axes, out_axes=None)
-    return Runner(run, place, feed)
+    over = partial(jax.pmap, axis_name=AXIS, out_axes=None)
+    run = over(make_chunk(step, take), in_axes=(None, fed, None))
+    look = over(make_look(observe, take), in_axes=(None, fed, 0, None))
+    others = jax.tree.map(
+        lambda x: x.reshape(count, len(x) // count, *x.shape[1:]), held_out
+    )
+    return Runner(run, place, feed, lambda state, fed, n: look(state, fed, others, n))
 
 
 PARALLEL: dict[str, Callable[..., Runner]] = {

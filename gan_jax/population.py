@@ -17,9 +17,10 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from gan_jax import config as configs
 from gan_jax import data, models
 from gan_jax.capacity import nbytes
-from gan_jax.chunk import make_chunk, resident
+from gan_jax.chunk import make_chunk, make_look, resident
 from gan_jax.data.order import orders
 from gan_jax.job import Job, table_of
+from gan_jax.observed import Observer
 from gan_jax.step import init, make_step
 from gan_jax.types import Batch, Pair, Recipe, TrainState
 
@@ -38,7 +39,7 @@ class Backend(NamedTuple):
 def one_by_one(chunk: Run) -> Run:
     """One member after the other: lazy penalties are skipped, and bits are those of single runs."""
 
-    def run(states: Any, table: Batch, rows: Any, n: Any) -> Any:
+    def run(states: Any, table: Any, rows: Any, n: Any) -> Any:
         return jax.lax.map(lambda x: chunk(x[0], (table, x[1]), n), (states, rows))
 
     return run
@@ -47,7 +48,7 @@ def one_by_one(chunk: Run) -> Run:
 def together(chunk: Run) -> Run:
     """All members in every operation."""
 
-    def run(states: Any, table: Batch, rows: Any, n: Any) -> Any:
+    def run(states: Any, table: Any, rows: Any, n: Any) -> Any:
         return jax.vmap(chunk, (0, (None, 0), None))(states, (table, rows), n)
 
     return run
@@ -100,16 +101,33 @@ class Population:
         self.copied, self.split = (
             NamedSharding(self.mesh, PartitionSpec(*x)) for x in ((), (AXIS,))
         )
-        step = make_step(*written_for(job.recipe, row.conv))
-        run = row.make(make_chunk(step, resident))
-        if row.spread:
-            own, same = PartitionSpec(AXIS), PartitionSpec()
-            specs = (own, same, own, same)
-            # no collectives, so nothing can vary by device that should not
-            run = jax.shard_map(
-                run, mesh=self.mesh, in_specs=specs, out_specs=own, check_vma=False
-            )
-        self.run = jax.jit(run, donate_argnums=0)
+        recipe, nets = written_for(job.recipe, row.conv)
+        chunk = make_chunk(make_step(recipe, nets), resident)
+        look = make_look(Observer(recipe, nets), resident)
+
+        def look_in(state: Any, feed: Any, n: Any) -> Any:
+            (table, held_out), rows = feed
+            return look(state, (table, rows), held_out, n)
+
+        self.run = jax.jit(self.mapped(row, chunk), donate_argnums=0)
+        self.see = jax.jit(self.mapped(row, look_in))
+
+    def mapped(self, row: Backend, f: Run) -> Run:
+        """A function of one member as one of all, on their devices."""
+        run = row.make(f)
+        if not row.spread:
+            return run
+        own, same = PartitionSpec(AXIS), PartitionSpec()
+        specs = (own, same, own, same)
+        # no collectives, so nothing can vary by device that should not
+        return jax.shard_map(
+            run, mesh=self.mesh, in_specs=specs, out_specs=own, check_vma=False
+        )
+
+    @cached_property
+    def held_out(self) -> Batch | None:
+        """What the monitors judge beside the data, a copy on every device."""
+        return jax.device_put(self.job.held_out, self.copied)
 
     @cached_property
     def table(self) -> Batch:
@@ -153,15 +171,24 @@ class Population:
         rows = np.minimum(np.arange(len(self.seeds)), len(states.step) - 1)
         return jax.device_put(jax.tree.map(lambda x: x[rows], states), self.split)
 
-    def chunk(self, states: TrainState, step: int, n: int) -> tuple[TrainState, Any]:
-        """The states n steps after `step`, and the last step's metrics, each with the members' axis first."""
+    def chunk(
+        self, states: TrainState, step: int, n: int, look: bool = False
+    ) -> tuple[TrainState, Any]:
+        """The states n steps after `step`, and the last step's metrics, each with the members' axis first.
+
+        look: the metrics hold what the monitors see, too.
+        """
         shape = (*self.rows_shape[1:], len(self.job.dataset.images))
         full = np.zeros((len(self.seeds), *self.rows_shape), np.int32)
         for own in np.unique(self.seeds):
             rows = data.indices(int(own), step, n, *shape, self.order)
             full[self.seeds == own, :n] = rows
         rows = jax.device_put(full, self.split)
-        return self.run(states, self.table, rows, np.int32(n))
+        states, metrics = self.run(states, self.table, rows, np.int32(n))
+        if look:
+            table = self.table, self.held_out
+            metrics = metrics | self.see(states, table, rows, np.int32(n))
+        return states, metrics
 
 
 def written_for(recipe: Recipe, conv: str) -> tuple[Recipe, Pair]:

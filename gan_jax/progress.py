@@ -10,6 +10,12 @@ from tqdm import tqdm
 FIRST_LINE, LINE_EVERY = 5.0, 30.0  # seconds, where stderr is not a terminal
 
 
+def say(text: str) -> None:
+    """A line on stderr, above the bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
+
+
 class Progress:
     """A bar on stderr when that is a terminal, else a plain line now and then."""
 

@@ -71,8 +71,7 @@ class Record:
         numbers = {name: float(value) for name, value in row.items() if name != "step"}
         self.append("metrics.jsonl", {"step": step, **numbers})
         if self._board is not None:
-            for name, value in numbers.items():
-                self._board.add_scalar(name, value, step)
+            self._board.add_scalars(numbers, step)
             for name, values in histograms.items():
                 self._board.add_histogram(name, values, step)
 
@@ -81,6 +80,12 @@ class Record:
         self.append("eval.jsonl", row)
         if self._board is not None:
             self._board.add_scalar(f"eval/{row['metric']}", row["value"], row["step"])
+
+    def finding(self, row: Mapping[str, Any], text: str) -> None:
+        """Append one finding to findings.jsonl, and its text to TensorBoard."""
+        self.append("findings.jsonl", row)
+        if self._board is not None:
+            self._board.add_text("findings", text, row["step"])
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Append one JSON object as a line of the file `name` (findings.jsonl, eval.jsonl, ...) and fsync.

@@ -7,11 +7,12 @@ from typing import Any
 
 from gan_jax.best import best_of
 from gan_jax.board import write_hparams
+from gan_jax.doctor import HEALTHY
 from gan_jax.files import write_atomic
 from gan_jax.plan import Member, folder_of
 from gan_jax.record import columns
-from gan_jax.rows import read_object
-from gan_jax.sampling import POINTER
+from gan_jax.rows import of_layer, read_object
+from gan_jax.saved import POINTER
 
 
 class Results:
@@ -63,10 +64,12 @@ def result(workdir: Path, one: Member) -> dict[str, Any]:
         if said.get(key) is not None:
             status, step = ended, said[key]
     found = columns(folder / "findings.jsonl").get("finding", [])
+    ills = [name for name in dict.fromkeys(found) if name != HEALTHY]
+    said_of = " ".join(ills) or (HEALTHY if found else "")
     row: dict[str, Any] = {"member": one.name, **one.setting}
-    row |= {"status": status, "step": step, "findings": " ".join(dict.fromkeys(found))}
+    row |= {"status": status, "step": step, "findings": said_of}
     for name, column in table.items():
-        if name not in ("step", "seconds"):
+        if name not in ("step", "seconds") and not of_layer(name):
             row[f"final/{name}"] = column[-1]
     evals = columns(folder / "eval.jsonl")
     for name, value in zip(

@@ -67,13 +67,17 @@ def read_object(path: Path, advice: str) -> dict[str, Any]:
     raise RecordError(f"{path} {problem}")
 
 
-def columns(path: str | Path) -> dict[str, list[Any]]:
+def columns(path: str | Path, strict: bool = True) -> dict[str, list[Any]]:
     """Read a JSON-lines file as columns of equal length, in order of first appearance.
 
     None stands for what a row lacks and for a number that was not finite (`np.array(column, float)` makes both
-    NaN). A partial last line is skipped; no file is {}. Raises RecordError naming a damaged line.
+    NaN). A partial last line is skipped; no file is {}. Raises RecordError naming a damaged line; not strict: leaves it
+    out, as one with other than numbers for metrics, and says so.
     """
-    rows = _rows(Path(path))
+    path = Path(path)
+    rows = _rows(path)
+    if not strict:
+        rows = _sound(path, rows)
     if None in rows:
         number = rows.index(None) + 1
         raise RecordError(
@@ -81,6 +85,19 @@ def columns(path: str | Path) -> dict[str, list[Any]]:
         )
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _sound(path: Path, rows: Sequence[Any]) -> list[Any]:
+    """The rows that are whole and have what their file's rows have."""
+    sound = [row for row in rows if _checked(path.name, row)]
+    if len(sound) < len(rows):
+        warn(f"{path}: {len(rows) - len(sound)} damaged lines are left out")
+    return sound
+
+
+def of_layer(name: str) -> bool:
+    """Whether a column of metrics.jsonl is of one layer, as "grad/gen/Dense_0" is: there may be hundreds."""
+    return name.count("/") > 1
 
 
 def _is_fact(data: Any, name: str) -> bool:

@@ -21,7 +21,7 @@ from gan_jax.loop import Loop, copied
 from gan_jax.parallel import Runner
 from gan_jax.record import Record, read_config, versions
 from gan_jax.rows import check_saved
-from gan_jax.sampling import POINTER
+from gan_jax.saved import POINTER
 from gan_jax.stop import stoppable
 from gan_jax.training import Training
 from gan_jax.types import TrainState
@@ -202,7 +202,7 @@ def run(loop: Loop, command: str) -> int:
     folder = loop.record.workdir
     if loop.halted:
         say(
-            f"diverged at step {loop.step + 1:,}: {loop.culprit()}; the last good step {loop.step:,} is saved in "
+            f"diverged at step {loop.step + 1:,}: {loop.culprit}; the last good step {loop.step:,} is saved in "
             f"{folder}.\nLower optim.disc.lr and optim.gen.lr, or add "
             "--config.penalty.r1=1, in a new --workdir."
         )

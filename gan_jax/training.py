@@ -7,7 +7,7 @@ before it left is written. How steps are grouped into chunks never changes what 
 import collections
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
@@ -25,13 +25,17 @@ CHUNK_SECONDS = 0.5  # aim of one dispatch, so that a signal is answered quickly
 
 
 class Flight(NamedTuple):
-    """A chunk of n steps that ends at `step`, not yet done: its metrics, its halt, a copy of its state if one is needed."""
+    """A chunk of n steps that ends at `step`, not yet done: its metrics, its halt, a copy of its state if one is needed.
+
+    seen: what the monitors say where a row is due.
+    """
 
     step: int
     n: int
     metrics: Any
     halted: Any
     kept: Any
+    seen: dict[str, Any] = {}
 
 
 class Training:
@@ -52,6 +56,7 @@ class Training:
         # several CPU devices on few cores deadlock when programs with collectives queue up
         crowded = jax.default_backend() == "cpu" and jax.device_count() > 1
         self.depth = 0 if crowded else 1
+        self.looked = False
         self.away = 0.0  # seconds in `paused`
         self.restart_clock()
         self.begun = self.started
@@ -75,9 +80,10 @@ class Training:
         feed = self.runner.feed(rows, config.scan_steps)
         self.state, self.metrics = self.runner.chunk(self.state, feed, np.int32(n))
         self.step += n
+        seen = self.look(feed, n)
         # copies, as the state itself is given to the next chunk
         halted, kept = self.state.halted.copy(), self.keep()
-        self.flying.append(Flight(self.step, n, self.metrics, halted, kept))
+        self.flying.append(Flight(self.step, n, self.metrics, halted, kept, seen))
         # an evaluation that may end the run is waited for, so that it always ends on the same step
         decisive = config.eval.patience and self.due("eval.every", self.step)
         landed = self.land(0 if decisive else self.depth)
@@ -87,6 +93,17 @@ class Training:
         elif took > 2 * CHUNK_SECONDS:
             self.chunk = max(1, most // 2)
         return landed
+
+    def look(self, feed: Any, n: int) -> dict[str, Any]:
+        """What the monitors see after n steps of a feed, on its way; {} where no row is due."""
+        if self.runner.look is None or not self.due("log_every", self.step):
+            return {}
+        if not self.depth:  # one program at a time
+            jax.block_until_ready(self.metrics)
+        with nullcontext() if self.looked else self.paused():  # the first one compiles
+            seen = self.runner.look(self.state, feed, np.int32(n))
+        self.looked = True
+        return seen if self.depth else jax.block_until_ready(seen)
 
     def land(self, depth: int) -> list[Flight]:
         """Wait until at most `depth` chunks are in flight; show those that landed, and give those without a halt."""

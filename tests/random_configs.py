@@ -63,6 +63,7 @@ SMALL = {  # where a random config starts
     "eval.n": 40,
     "steps": 2,
     "log_every": 1,
+    "monitor": False,
     "sample_every": 0,
 }
 CORE = {n: None for n in ("model.name", "loss", "data.source", "model.condition")}
@@ -72,7 +73,9 @@ LIGHT = {  # what compiles in seconds
     "data.source": ["ring", "ring", "ring", "digits"],
     "data.resolution": [0],
 }
-STRUCTURE = [n for n in FIELDS if n not in ("steps", "log_every", "deterministic")]
+STRUCTURE = [
+    n for n in FIELDS if n not in ("steps", "log_every", "monitor", "deterministic")
+]
 
 
 def allowed(name, value):

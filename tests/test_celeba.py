@@ -15,6 +15,7 @@ from gan_jax.record import columns
 
 CONFIG = Path(__file__).parents[1] / "configs/dcgan_celeba.py"
 QUICK = [f"--config={CONFIG}:smoke", "--config.steps=2", "--config.log_every=1"]
+QUICK.append("--config.monitor=false")
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from gan_jax.fields import FIELDS
 from tests.test_train import finish
 
 ROOT = Path(__file__).parents[1]
+OFF = "--config.monitor=false"
 RING = f"--config={ROOT}/configs/ring_plain.py:smoke"
 FASHION = f"--config={ROOT}/configs/dcgan_fashion.py:smoke"
 
@@ -75,14 +76,14 @@ def test_the_program_itself_exits_2_without_a_traceback():
 @pytest.fixture(scope="module")
 def fashion(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fashion")
-    assert main([FASHION, "--config.steps=10", f"--workdir={folder}"]) == 0
+    assert main([FASHION, "--config.steps=10", OFF, f"--workdir={folder}"]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def ring(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ring")
-    assert main([RING, "--config.steps=10", f"--workdir={folder}"]) == 0
+    assert main([RING, "--config.steps=10", OFF, f"--workdir={folder}"]) == 0
     return folder
 
 

@@ -16,7 +16,7 @@ from tests.test_train import ROOT, finish
 
 OPTIMISED = True  # this is about equal bits in different processes
 SWEEP = "--sweep=loss=hinge,rp,wasserstein,least_squares;seed=0,7"
-WORDS = ("sweep", *RING, SWEEP, "--backend=map")
+WORDS = ("sweep", *RING, SWEEP, "--backend=map", "--config.monitor=false")
 
 
 @pytest.fixture(scope="module")

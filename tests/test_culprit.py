@@ -93,6 +93,7 @@ def test_a_run_stops_on_its_step(player, begin, step, first, tmp_path, capsys):
         "--config.model.width=4",
         "--config.steps=200",
         "--config.log_every=100",
+        "--config.monitor=false",
         "--config.sample_every=0",
         "--config.checkpoint_every=20",
         f"--config.{rate}=10",
@@ -108,3 +109,6 @@ def test_a_run_stops_on_its_step(player, begin, step, first, tmp_path, capsys):
     floats = [x for x in jax.tree.leaves(state.players) if x.dtype == np.float32]
     assert all(np.all(np.isfinite(x)) for x in floats)
     assert columns(tmp_path / "metrics.jsonl") == {}
+    found = columns(tmp_path / "findings.jsonl")
+    assert (found["step"], found["finding"]) == ([step], ["divergence"])
+    assert found["first_bad"][0].startswith(first)

@@ -23,6 +23,7 @@ EVALUATED = [
     "--config.eval.metrics=fd,modes",
     "--config.eval.n=300",
     "--config.checkpoint_every=30",
+    "--config.monitor=false",
     "--config.ema_decay=0.9",
 ]
 

@@ -22,6 +22,7 @@ WORDS = [
     "--config.batch_size=16",
     "--config.model.width=8",
     "--config.log_every=1",
+    "--config.monitor=false",
     "--config.sample_every=50",
     "--config.checkpoint_every=20",
     "--config.steps=100",

@@ -89,6 +89,7 @@ def test_a_group_is_cut_evenly(job):
 def test_a_sweep_is_cut_to_the_memory_and_keeps_its_groups(job, tmp_path, capsys):
     room = taken(job, 2, "map") / GIB
     words = ["sweep", *RING, "--backend=map", "--sweep=seed=0..3", "--config.steps=4"]
+    words.append("--config.monitor=false")
     words.append(f"--workdir={tmp_path / 's'}")
     assert main([*words, f"--memory={room}", "--dry-run"]) == 0
     said = capsys.readouterr().out

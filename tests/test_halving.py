@@ -17,6 +17,7 @@ from tests.test_train import finish
 OPTIMISED = True  # this is about equal bits of different programs
 # evaluations at 20, 40, 60; of four members two train on after 20 and one after 40
 WORDS = [*RING, "--config.eval.every=20", "--config.eval.metrics=fd"]
+WORDS.append("--config.monitor=false")
 SWEEP = "--sweep=optim.disc.lr=1e-4,1e-2;seed=0,7"
 
 

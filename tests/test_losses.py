@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from gan_jax.losses import LOSSES, began_balance, began_measure, linear_exp
+from gan_jax.energies import began_balance, began_measure
+from gan_jax.losses import LOSSES, linear_exp
 from tests import golden
 
 LN2 = np.log(2.0)

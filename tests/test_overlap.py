@@ -183,6 +183,7 @@ SMALL = [
     "--config.model.width=8",
     "--config.steps=40",
     "--config.log_every=1",
+    "--config.monitor=false",
     "--config.sample_every=10",
     "--config.checkpoint_every=10",
     "--config.eval.every=10",

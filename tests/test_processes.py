@@ -11,9 +11,9 @@ import pytest
 from gan_jax import hosts
 from gan_jax.cli import main
 from tests.test_hosts import DEADLINE, NAMES, free_port
-from tests.test_train import RING, ROOT, SMALL, outcome
+from tests.test_train import RING, ROOT, WATCHED, outcome
 
-WORDS = [*RING, *SMALL, "--config.steps=100", "--config.scan_steps=4"]
+WORDS = [*RING, *WATCHED, "--config.steps=100", "--config.scan_steps=4"]
 
 
 def rows(folder):

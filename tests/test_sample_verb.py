@@ -28,6 +28,7 @@ MLP = [
     f"--config={ROOT}/configs/mlp_mnist.py:smoke",
     "--config.data.source=digits",
     "--config.steps=10",
+    "--config.monitor=false",
 ]
 
 

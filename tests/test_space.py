@@ -84,7 +84,11 @@ def test_without_optuna_it_says_what_to_install(monkeypatch):
 
 
 SEARCH = ["sweep", *RING, "--config.eval.metrics=fd", "--backend=map", "--trials=4"]
-SEARCH += ["--batch=2", "--sweep=optim.disc.lr=log:1e-4:1e-2;seed=0,1"]
+SEARCH += [
+    "--config.monitor=false",
+    "--batch=2",
+    "--sweep=optim.disc.lr=log:1e-4:1e-2;seed=0,1",
+]
 
 
 def found(folder):

@@ -17,6 +17,7 @@ WORDS = [
     "--config.model.width=8",
     "--config.steps=2",
     "--config.log_every=1",
+    "--config.monitor=false",
 ]
 QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # of the compiler
 REPORT = """

@@ -165,6 +165,7 @@ def test_a_dead_member_is_frozen_and_the_others_go_on(whole, tmp_path):
         assert left(tmp_path / "members" / name) == left(whole / "members" / name)
         assert "first_bad" not in pointer_of(tmp_path, name)
     assert " is " in pointer_of(tmp_path, "0002")["first_bad"]
+    assert [row["findings"] for row in table] == ["", "", "divergence", "divergence"]
     dead = gan_jax.load(tmp_path / "members" / "0002")
     assert np.isfinite(dead.sample(10)).all() and dead.step == int(table[2]["step"])
 
@@ -227,12 +228,17 @@ def test_groups_of_other_lengths_are_finished_each_at_its_own_step(tmp_path, cap
 def test_findings_are_in_the_results(whole, tmp_path):
     folder = tmp_path / "members" / "0000"
     shutil.copytree(whole / "members" / "0000", folder)
-    rows = [{"step": s, "finding": f} for s, f in ((1, "a"), (2, "b"), (3, "a"))]
+    rows = [
+        {"step": s, "finding": f}
+        for s, f in ((1, "healthy"), (2, "a"), (3, "b"), (4, "healthy"), (5, "a"))
+    ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (folder / "findings.jsonl").write_text(lines)
     config = loaded(RING[0].removeprefix("--config="), [])
     row = result(tmp_path, Member("0000", {}, config))
     assert row["findings"] == "a b" and row["status"] == "running"
+    (folder / "findings.jsonl").write_text(lines[: lines.index("\n") + 1])
+    assert result(tmp_path, Member("0000", {}, config))["findings"] == "healthy"
 
 
 def test_a_line_is_remembered_only_when_its_group_is_finished(whole, tmp_path):

@@ -36,12 +36,15 @@ SMALL = [
     "--config.eval.every=65",
     "--config.eval.n=100",
     "--config.eval.metrics=modes,fd",
+    "--config.monitor=false",
 ]
 IMAGES = [
     "--config", str(ROOT / "configs/dcgan_fashion.py"),
     "--config.data.source=digits",
     "--config.data.flip=true",
+    "--config.monitor=false",
 ]  # fmt: skip
+WATCHED = [*SMALL, "--config.monitor=true"]
 CLOCK = {"seconds", "images_per_s"}
 
 
@@ -75,14 +78,14 @@ def outcome(workdir):
 def whole(tmp_path_factory):
     """An uninterrupted run of 300 steps."""
     folder = tmp_path_factory.mktemp("whole")
-    code, text = finish(folder, *RING, *SMALL, "--config.steps=300")
+    code, text = finish(folder, *RING, *WATCHED, "--config.steps=300")
     assert code == 0, text
     return outcome(folder)
 
 
 @pytest.mark.parametrize("kind", ["SIGTERM", "SIGINT"])
 def test_a_run_told_to_stop_saves_and_says_how_to_resume(kind, whole, tmp_path):
-    words = (*RING, *SMALL, "--config.steps=300")
+    words = (*RING, *WATCHED, "--config.steps=300")
     for count in random.Random(kind).sample(range(2, 20), 2):
         strike = (kind, "gan_jax.loop:Loop.dispatch", count)
         code, text = finish(tmp_path, *words, strike=strike)
@@ -105,13 +108,10 @@ def test_a_second_signal_acts_at_once(tmp_path):
 
 
 def test_raising_steps_goes_on_as_if_it_had_never_stopped(whole, tmp_path):
-    assert finish(tmp_path, *RING, *SMALL, "--config.steps=130")[0] == 0
-    assert (
-        finish(tmp_path, *RING, *SMALL, "--config.steps=300", "--config.scan_steps=3")[
-            0
-        ]
-        == 0
-    )
+    words = [*RING, *WATCHED]
+    assert finish(tmp_path, *words, "--config.steps=130")[0] == 0
+    words += ["--config.steps=300", "--config.scan_steps=3"]
+    assert finish(tmp_path, *words)[0] == 0
     assert outcome(tmp_path)[:2] == whole[:2]
 
 
@@ -261,6 +261,7 @@ def test_every_config_trains_in_smoke_form(path, tmp_path):
                 f"--config={path}:smoke",
                 "--config.steps=2",
                 "--config.log_every=1",
+                "--config.monitor=false",
                 f"--workdir={tmp_path}",
             ]
         )

@@ -30,7 +30,7 @@ RUNS = {
     "srgan": ("srgan_emoji", "small:digits", ("--config.model.depth=1",)),
     "cyclegan": ("cyclegan_shoes", "domains:digits,0,1", ("--config.model.depth=1",)),
 }
-TINY = """steps=4 batch_size=4 model.width=4 data.resolution=8 eval.every=4 sample_every=4 log_every=2
+TINY = """steps=4 batch_size=4 model.width=4 data.resolution=8 eval.every=4 sample_every=4 log_every=2 monitor=false
     scan_steps=2 checkpoint_every=4""".split()
 
 

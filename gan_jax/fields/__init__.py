@@ -64,6 +64,12 @@ FIELDS: dict[str, Field] = {
     "checkpoint_every": Field(
         1000, "run", from_zero, "iterations between checkpoints; 0: at the end"
     ),
+    "monitor": Field(
+        True,
+        "run",
+        anything,
+        "rows also say how each layer, the batch's diversity and the game itself are",
+    ),
     **EVAL,
     "scan_steps": Field(50, "run", whole, "most iterations in one dispatch"),
     "parallel": Field(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from gan_jax.models import basic, began, r3gan, resnet, superres, translate, variants
+from gan_jax.models.first import FIRST, watched
 from gan_jax.models.norms import REFERENCE
 from gan_jax.types import Hyper, ModelSpec, Network, Pair, Params, Vars, lookup
 
@@ -25,6 +26,7 @@ def network(
     init(key, hyper, *inputs) -> (params, vars); vars is {} or holds "batch_stats", "spectral"
     apply(params, vars, hyper, *inputs, key=None, train) -> (out, vars); train=True uses the moments of the
     batch and returns the statistics updated, train=False uses the running ones and draws no dropout, so no key.
+    Where vars holds "first" (first.py), what the first layer says is added there.
     The inputs are z, a source picture or x, then the label [B] where the spec has classes.
     """
 
@@ -44,13 +46,15 @@ def network(
         def run(
             params: Params, vars: Vars, hyper: Hyper, key: Any, *inputs: Any
         ) -> Any:
-            return module(spec, hyper).apply(
+            call = partial(
+                module(spec, hyper).apply,
                 {"params": params, **vars},
                 *inputs,
                 train=train,
                 rngs={} if key is None else {"dropout": key},
                 mutable=list(vars) if train else [],
             )
+            return watched(call, vars[FIRST]) if FIRST in vars else call()
 
         keep = lookup("model.remat", REMAT, spec.remat)
         out, updated = keep(run)(params, vars, hyper, key, *inputs)

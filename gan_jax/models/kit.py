@@ -99,7 +99,7 @@ class Kit:
 
     def embed(self) -> Float[Array, "B E"]:
         """The label's embedding of 32 numbers, N(0, 1) at first if `spec.embedding_init` names nothing else."""
-        table = Dense(EMBEDDING, False, self.embedding_init, self.dtype)
+        table = Dense(EMBEDDING, False, self.embedding_init, self.dtype, told=True)
         return table(jax.nn.one_hot(self.label, self.spec.classes))
 
     def enter(self, x: Float[Array, "B ..."]) -> Float[Array, "B ..."]:

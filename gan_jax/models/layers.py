@@ -72,6 +72,9 @@ class Dense(nn.Module):
     kernel_init: Init = nn.initializers.normal(0.02)
     dtype: Any = jnp.float32
     spectral: bool = False
+    told: bool = (
+        False  # an embedding of what the network is told, not of what it is fed
+    )
 
     @nn.compact
     def __call__(self, x: Float[Array, "*B C"]) -> Float[Array, "*B F"]:

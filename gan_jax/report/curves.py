@@ -8,14 +8,30 @@ from gan_jax.report.markup import Html, section, tag
 from gan_jax.report.plots import Trace, draw, points_each
 from gan_jax.report.settings import Setting
 from gan_jax.report.stats import Curve, Series, curve, lines_of, series_of
+from gan_jax.rows import of_layer
 
 _BANDS = 6  # more settings than this show a band only when they are picked out
 FAMILIES = {
     "loss": "Losses",
     "disc/real": "D of real and of generated",
     "disc/fake": "D of real and of generated",
+    "disc/held_out": "D of real and of generated",
+    "logit": "Mean logits of D",
     "disc/accuracy": "Accuracy of D",
+    "disc/accuracy_real": "Accuracy of D",
+    "disc/accuracy_fake": "Accuracy of D",
+    "diversity": "Diversity of samples, as shares of the data's",
+    "game": "The game: rotation, attraction",
+    "cosine": "Cosines of successive slopes",
+    "update": "Updates by weights",
     "grad": "Gradient norms",
+    "grad/gen/": "Gradient norms of G's layers",
+    "grad/disc/": "Gradient norms of D's layers",
+    "weight": "Norms of weights",
+    "spectral/gen/": "Spectral norms of G's layers",
+    "spectral/disc/": "Spectral norms of D's layers",
+    "sparsity": "Activations of the first layers that are off",
+    "dead": "Channels of the first layers that are dead",
     "penalty": "Penalties, unweighted",
     "images_per_s": "Speed",
 }
@@ -28,10 +44,9 @@ def training(settings: Sequence[Setting]) -> Html | None:
     names = dict.fromkeys(name for run in runs for name in run.metrics)
     families: dict[str, list[str]] = {title: [] for title in FAMILIES.values()}
     for name in names:
-        if name != "seconds":
-            front = name.partition("/")[0]
-            title = FAMILIES.get(name, FAMILIES.get(front, front))
-            families.setdefault(title, []).append(name)
+        # of each layer there would be a picture where there are several settings
+        if name != "seconds" and not (of_layer(name) and settings[1:]):
+            families.setdefault(_family(name), []).append(name)
     most = points_each(len(settings))
     panels = []
     for title, members in families.items():
@@ -77,6 +92,13 @@ def colours(settings: Sequence[Setting]) -> str:
     hues = few if count == len(few) else [30 + 290 * i // count for i in range(count)]
     rows = [f"--s{i}:oklch(var(--light) .14 {hue})" for i, hue in enumerate(hues)]
     return f":root{{{';'.join(rows)}}}"
+
+
+def _family(name: str) -> str:
+    """The title of the panel that a metric is in."""
+    front, last = name.partition("/")[0], name.rpartition("/")[2]
+    group = name.removesuffix(last) if of_layer(name) else front
+    return FAMILIES.get(name, FAMILIES.get(group, group))
 
 
 def _metric(name: str, most: int) -> Read:

@@ -164,7 +164,7 @@ def _status(config: Any, metrics: Any, findings: Any, step: int) -> str:
     losses = [line for name, line in metrics.items() if name.startswith("loss/")]
     if any(line and line[max(line)] is None and max(line) == step for line in losses):
         return "diverged"
-    if any(row["finding"] == "divergence" for row in findings):
+    if any(row.get("first_bad") for row in findings):
         return "diverged"
     steps = config.get("steps")
     return "done" if isinstance(steps, int) and 0 < steps <= step else "unfinished"

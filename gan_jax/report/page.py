@@ -11,6 +11,7 @@ from typing import Any
 
 from gan_jax.report import tables
 from gan_jax.report.curves import colours, training
+from gan_jax.report.findings import findings
 from gan_jax.report.gather import Report, Run
 from gan_jax.report.markup import Html, join, said, section, table, tag
 from gan_jax.report.samples import pictures
@@ -34,7 +35,7 @@ def build(
         tables.evaluation(settings, better),
         pictures(settings),
         training(settings),
-        tables.findings(report.runs),
+        findings(report.runs),
         tables.members(report),
         _origin(report.runs),
     ]

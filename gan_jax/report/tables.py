@@ -1,9 +1,8 @@
-"""Sections that are tables: evaluation, heat maps, findings, members."""
+"""Sections that are tables: evaluation, heat maps, members."""
 
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from gan_jax.report import curves
 from gan_jax.report.gather import Report, Run
@@ -22,7 +21,6 @@ from gan_jax.report.stats import (
     value_names,
 )
 
-_FINDINGS = 500  # most rows
 _AXES = 3  # most fields that heat maps pair
 
 
@@ -191,36 +189,6 @@ def _shaded(found: Cell | None, shade: Callable[[float], int]) -> Html:
         [tag("br"), tag("small", few)] if few else None,
         style=f"--p:{percent}%",
         class_="strong" if percent > 78 else None,
-    )
-
-
-def findings(runs: Sequence[Run]) -> Html | None:
-    """What findings.jsonl says; None where no run has one."""
-    found = [(run, row) for run in runs for row in run.findings]
-    if not found:
-        return None
-    keys = ("finding", "evidence", "remedy")
-    rows = [
-        tag(
-            "tr",
-            cell(run.name),
-            cell(row["step"]),
-            [cell(_text(row.get(k))) for k in keys],
-        )
-        for run, row in found[:_FINDINGS]
-    ]
-    note = (
-        f"The first {_FINDINGS} of {len(found):,}." if len(found) > _FINDINGS else None
-    )
-    shown = table(["run", "step", *keys], rows, sortable=True, caption="Findings")
-    return section(
-        "Findings", "findings", tag("p", note, class_="note") if note else None, shown
-    )
-
-
-def _text(value: Any) -> str:
-    return (
-        value if isinstance(value, str) else "" if value is None else json.dumps(value)
     )
 
 

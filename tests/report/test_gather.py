@@ -147,6 +147,9 @@ def test_a_sweep_among_runs_is_refused(run, sweep):
 
 def test_status_without_a_table(run):
     lines(run / "findings.jsonl", [{"step": 5, "finding": "divergence"}])
+    assert read([run]).runs[0].status == "done", "a warning that came to nothing"
+    halt = {"step": 5, "finding": "divergence", "first_bad": "loss/gen is nan"}
+    lines(run / "findings.jsonl", [halt])
     assert read([run]).runs[0].status == "diverged"
     (run / "findings.jsonl").unlink()
     lines(run / "metrics.jsonl", [{"step": 100, "loss/gen": None}])
