@@ -6,6 +6,7 @@ all else that the programs cache, tests begin with nothing and leave nothing.
 
 import atexit
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -58,6 +59,24 @@ def pytest_sessionstart():
         keep_compiled()
         # tests have other folders in GAN_JAX_CACHE: they are not to move the programs
         jax.config.update("jax_compilation_cache_dir", "kept by gan_jax.compiled")
+
+
+# those of a minute and more: begun last, one would keep a worker busy alone
+LONG = """test_train test_matrix test_sweep test_kills test_cluster test_property test_sources test_resnet test_parallel
+    test_translating test_game_equivalences test_equivalences test_overlap test_faults test_restart test_step test_r3gan
+    test_kit_layers test_translation test_hosts test_start test_halving test_games test_evaluation""".split()
+
+
+def pytest_collection_modifyitems(items):
+    """Put the long modules first; whole modules are handed out in this order."""
+    places = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
+def pytest_collection_finish():
+    """Keep the garbage collector from what is imported, and from every few hundred objects of a trace."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(autouse=True, scope="module")
