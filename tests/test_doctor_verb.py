@@ -1,5 +1,7 @@
 """The doctor at work: beside runs that train, in a sweep's group, afterwards as a verb, in the report."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -166,3 +168,59 @@ def test_members_speak_together(tmp_path, capsys):
         found = columns(record.workdir / "findings.jsonl")
         assert found["finding"][1:] == ["discriminator_wins"] * (i < 4)
     assert "r1=20.0" in columns(tmp_path / "0000/findings.jsonl")["remedy"][1]
+
+
+def train(workdir, std, steps=800):
+    """Run the ring's good recipe with initial weights of this std; 0 leaves both players dead."""
+    words = [
+        f"--config={ROOT}/configs/ring.py",
+        "--config.model.init=normal",
+        f"--config.model.init_std={std}",
+        "--config.model.width=32",
+        "--config.batch_size=64",
+        f"--config.steps={steps}",
+        "--config.log_every=20",
+        "--config.sample_every=0",
+        "--config.checkpoint_every=0",
+        f"--workdir={workdir}",
+    ]
+    assert main(words) == 0
+
+
+@pytest.fixture(scope="module")
+def dead(tmp_path_factory):
+    """A run of dead players, and what it said."""
+    workdir, said = tmp_path_factory.mktemp("dead"), io.StringIO()
+    with contextlib.redirect_stderr(said):
+        train(workdir, 0.0)
+    return workdir, said.getvalue()
+
+
+def test_a_run_that_trains_says_what_is_wrong(dead, capsys):
+    workdir, said = dead
+    found = columns(workdir / "findings.jsonl")
+    assert set(found["step"]) == {540}
+    assert {"first_layer_dead", "mode_collapse"} <= set(found["finding"])
+    assert found["evidence"][0]["dead/gen"] == 1
+    for name in found["finding"]:
+        assert f"\nstep 540: {name}: {FINDINGS[name].meaning} (" in said
+        assert f"; docs/doctor.md#{name}\n" in said
+    assert main(["doctor", f"--workdir={workdir}"]) == 0
+    afterwards = capsys.readouterr().out
+    assert all(f"{n}, from step 540 to the end" in afterwards for n in found["finding"])
+    assert list((workdir / "tensorboard").iterdir())
+
+
+def test_a_good_recipe_is_healthy(tmp_path, capsys):
+    train(tmp_path, 0.3)
+    found = columns(tmp_path / "findings.jsonl")
+    assert (found["finding"], found["step"]) == ([HEALTHY], [540])
+    assert "step 540: healthy: nothing is found\n" in capsys.readouterr().err
+
+
+def test_a_resumed_run_finds_what_an_unbroken_one_does(dead, tmp_path):
+    """Cut before the finding, so that rows of before the stop are needed for it; and after, so that it is not said twice."""
+    for steps in (520, 640, 800):
+        train(tmp_path, 0.0, steps)
+    whole = (dead[0] / "findings.jsonl").read_bytes()
+    assert (tmp_path / "findings.jsonl").read_bytes() == whole and whole
