@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.cases import CASES
 from benchmarks.suites import GROUPS
 from benchmarks.timing import TORCH, Plan, read, say, write
 
@@ -35,6 +36,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--suite", choices=PEAK, required=True)
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, with commas")
+    parser.add_argument(
+        "--cases", default="", help=f"of step, with commas: {', '.join(CASES)}"
+    )
     parser.add_argument("--rounds", type=int, default=0, help="0: 5, or 2 if quick")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument(
@@ -64,7 +68,10 @@ def main() -> int:
         say("PyTorch is missing, and its rows are left out: pip install torch")
     peak = PEAK[args.suite] if args.peak < 0 else args.peak
     rounds = args.rounds or (2 if args.quick else 5)
-    plan = json.dumps(asdict(Plan(args.suite, rounds, args.quick, peak)))
+    wanted = tuple(filter(None, args.cases.split(",")))
+    if unknown := set(wanted) - set(CASES):
+        words.error(f"unknown: {', '.join(sorted(unknown))}; cases: {', '.join(CASES)}")
+    plan = json.dumps(asdict(Plan(args.suite, rounds, args.quick, peak, wanted)))
     rows, about, failed = [], {}, []
     with tempfile.TemporaryDirectory() as folder:
         for group in groups:

@@ -40,12 +40,16 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of a suite. suite: "cpu" or "gpu"; peak: TFLOP/s of the device, 0 if unknown; quick: all is tiny."""
+    """What is asked of a suite. suite: "cpu" or "gpu"; peak: TFLOP/s of the device, 0 if unknown; quick: all is tiny.
+
+    cases: of the group `step`, by name; () for all.
+    """
 
     suite: str = "cpu"
     rounds: int = 5
     quick: bool = False
     peak: float = 0.0
+    cases: tuple[str, ...] = ()
 
     @property
     def least(self) -> float:

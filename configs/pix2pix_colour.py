@@ -2,7 +2,8 @@
 
     python launch.py --config=configs/pix2pix_colour.py
 
-Isola et al. 2017 (arXiv:1611.07004), as pix2pix_edges.py.
+Isola et al. 2017 (arXiv:1611.07004), as pix2pix_edges.py. After 446 iterations, on the 190 held-out emoji: L1 0.099, PSNR
+16.5 dB, SSIM 0.62 (seed 0; the grey pictures themselves: 0.084, 20.6 dB, 0.78). It has not been trained to its end here.
 """
 
 from gan_jax.config import base

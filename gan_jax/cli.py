@@ -17,12 +17,17 @@ from gan_jax.files import explain
 from gan_jax.lock import FolderInUse
 from gan_jax.record import RecordError
 from gan_jax.types import UserError, lookup
-from gan_jax.verbs import doctor, evaluate, report, sample, sweep, train
+from gan_jax.verbs import doctor, dynamics, evaluate, report, sample, sweep, train
 
 USAGE, STOPPED, UNREAD = 2, 130, 141  # the last two as a shell says SIGINT and SIGPIPE
 MISTAKES = (UserError, FolderInUse, CheckpointError, RecordError)
 EXHAUSTED = "RESOURCE_EXHAUSTED"  # how XLA says that memory is full
-LESS = {"sample": "--n", "eval": "--n", "report": "the number of --workdir"}
+LESS = {
+    "sample": "--n",
+    "eval": "--n",
+    "dynamics": "--batch",
+    "report": "the number of --workdir",
+}
 
 
 class Verb(NamedTuple):
@@ -59,6 +64,11 @@ VERBS: dict[str, Verb] = {
     "sample": Verb(sample.flags, sample.run, "pictures of a trained run"),
     "eval": Verb(
         evaluate.flags, evaluate.run, "measure a run, or two folders of pictures"
+    ),
+    "dynamics": Verb(
+        dynamics.flags,
+        dynamics.run,
+        "eigenvalues of a trained game: rotation, attraction",
     ),
     "sweep": Verb(sweep.flags, sweep.run, "many settings of a config in one program"),
     "report": Verb(report.flags, report.run, "a run, runs or a sweep as one page"),

@@ -18,7 +18,7 @@ from gan_jax.fields.schedule import parse_schedules
 from gan_jax.objectives import OBJECTIVES
 from gan_jax.penalties import PENALTIES
 from gan_jax.regularisers import REGULARISERS
-from gan_jax.scripts import executed, guarded
+from gan_jax.scripts import executed, guarded, offered, parted
 from gan_jax.types import Hyper, ModelSpec, Pair, Recipe, UserError, lookup
 
 
@@ -89,10 +89,10 @@ def override(config: ConfigDict, name: str, value: Any) -> None:
 
 
 def sweep_of(spec: str) -> Any:
-    """What get_sweep() of a config file asks for: text, or a list of {field: value}; None without one."""
-    path = spec.partition(":")[0]
+    """What get_sweep() of a config file, given ARG of "FILE.py:ARG" if it takes one, asks for: text or dicts, or None."""
+    path, _, words = parted(spec)
     make = getattr(executed(path), "get_sweep", None)
-    return guarded(path, make) if make else None
+    return offered(path, make, words) if make else None
 
 
 def load(spec: str) -> ConfigDict:
@@ -101,16 +101,13 @@ def load(spec: str) -> ConfigDict:
     The file is executed as Python. Raises ConfigError when it is missing, broken, has no get_config, or this does not
     return a ConfigDict with every field, of its type.
     """
-    path, _, argument = spec.partition(":")
-    words = [word for word in argument.split(",") if word]
-    smoke = "smoke" in words
-    rest = [word for word in words if word != "smoke"]
+    path, smoke, words = parted(spec)
     make = getattr(executed(path), "get_config", None)
     if not callable(make):
         raise ConfigError(f"{path} has no function get_config()")
-    if rest and not inspect.signature(make).parameters:
-        raise ConfigError(f"{path} takes no argument but smoke; got {','.join(rest)!r}")
-    config = guarded(path, make, *([",".join(rest)] if rest else []))
+    if words and not inspect.signature(make).parameters:
+        raise ConfigError(f"{path} takes no argument but smoke; got {words[0]!r}")
+    config = guarded(path, make, *words)
     if not isinstance(config, ConfigDict):
         raise ConfigError(
             f"{path}: get_config() returned {shown(config)} ({type(config).__name__}); it must return a ConfigDict: "

@@ -18,7 +18,8 @@ from gan_jax.eval.features import FEATURES
 from gan_jax.eval.judge import Judge, Value
 from gan_jax.eval.measures import Request, default_n, names, some
 from gan_jax.feeding import Fed, draw
-from gan_jax.sampling import Run, checkpoints_of, finished, load
+from gan_jax.sampling import Run, finished, load
+from gan_jax.saved import checkpoints_of
 from gan_jax.types import ModelSpec, UserError, lookup
 
 LATENTS = 0  # seed of the samples that are measured during training

@@ -19,6 +19,7 @@ from gan_jax.turns import Ahead, Turns
 from gan_jax.types import Batch, Hyper, Metrics, Pair, Player
 
 Played = tuple[Pair, Any, Metrics]
+Field = Callable[[Pair], tuple[Pair, Any]]
 FLAT = 1e-16  # added under the root of Adam's squared gradient where it is differentiated: no infinite slope at 0
 
 
@@ -120,14 +121,13 @@ def extra_gradient(turns: Turns, players: Pair, memory: Any, deal: Deal) -> Play
     return simultaneous(turns, there, memory, deal, base)
 
 
-def consensus(turns: Turns, players: Pair, memory: Any, deal: Deal) -> Played:
-    """Simultaneous steps down v + gamma J^T v, v being both slopes and J their Jacobian in all parameters.
+def field(turns: Turns, players: Pair, memory: Any, deal: Deal) -> Field:
+    """The vector field of the game: field(params) -> (both slopes at these parameters of G and D, what comes with them).
 
-    Mescheder et al. 2017 (arXiv:1705.10461), algorithm 2: J^T v is the gradient of |v|^2 / 2, gamma is
-    game_args.consensus. Spread over devices, v is the mean of theirs. Logged: "game/field", |v|^2 / 2.
+    What comes with a slope is as in `Turns.disc_slope`.
     """
 
-    def field(params: Pair) -> tuple[Pair, Any]:
+    def slopes(params: Pair) -> tuple[Pair, Any]:
         gen, disc = (
             replace(player, params=p) for player, p in zip(players, params, strict=True)
         )
@@ -141,8 +141,18 @@ def consensus(turns: Turns, players: Pair, memory: Any, deal: Deal) -> Played:
         of_gen, rest = turns.gen_slope(Pair(gen, disc), other, imagined)
         return Pair(of_gen, of_disc), Pair(rest, (vars, seen, kept))
 
+    return slopes
+
+
+def consensus(turns: Turns, players: Pair, memory: Any, deal: Deal) -> Played:
+    """Simultaneous steps down v + gamma J^T v, v being both slopes and J their Jacobian in all parameters.
+
+    Mescheder et al. 2017 (arXiv:1705.10461), algorithm 2: J^T v is the gradient of |v|^2 / 2, gamma is
+    game_args.consensus. Spread over devices, v is the mean of theirs. Logged: "game/field", |v|^2 / 2.
+    """
     params = Pair(players.gen.params, players.disc.params)
-    slopes, pull, rest = jax.vjp(field, params, has_aux=True)
+    at = field(turns, players, memory, deal)
+    slopes, pull, rest = jax.vjp(at, params, has_aux=True)
     slopes = turns.mean(slopes)
     gamma = deal.hyper["game_args"]["consensus"]
     bent = jax.tree.map(lambda v, pulled: v + gamma * pulled, slopes, pull(slopes)[0])

@@ -26,7 +26,8 @@ from gan_jax.population import Population, member, stacked_shapes
 from gan_jax.progress import Progress
 from gan_jax.record import Record
 from gan_jax.rows import check_saved, of_layer, read_object
-from gan_jax.sampling import POINTER, make_sampler, networks_of
+from gan_jax.sampling import make_sampler, networks_of
+from gan_jax.saved import POINTER
 from gan_jax.stop import Stop
 from gan_jax.train import data_facts, machine_facts
 from gan_jax.training import CADENCES, CHUNK_SECONDS

@@ -110,20 +110,26 @@ def enlarged(
     return out
 
 
-def limits_of(points: Shaped[np.ndarray, "n 2"]) -> Limits:
-    """Return a square window around points [N, 2] with a margin of a fifth of its half side."""
+def plane(points: Shaped[np.ndarray, "n _"]) -> Shaped[np.ndarray, "n 2"]:
+    """The first two coordinates of points [N, D]; points of a line are put on the x axis."""
+    return points[:, :2] if points.shape[1] > 1 else np.pad(points, ((0, 0), (0, 1)))
+
+
+def limits_of(points: Shaped[np.ndarray, "n _"]) -> Limits:
+    """Return a square window around points [N, D], as `plane` shows them, with a margin of a fifth of its half side."""
+    points = plane(points)
     low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
     (x, y), half = (low + high) / 2, 1.2 * float((high - low).max()) / 2 or 1.0
     return float(x - half), float(x + half), float(y - half), float(y + half)
 
 
 def scatter(
-    points: Float[np.ndarray, "n 2"],
-    real: Float[np.ndarray, "m 2"] | None = None,
+    points: Float[np.ndarray, "n _"],
+    real: Float[np.ndarray, "m _"] | None = None,
     limits: Limits | None = None,
     size: int = 384,
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Draw generated points [N, 2] in blue over real ones [M, 2] in grey, y upwards, on white.
+    """Draw generated points [N, D] in blue over real ones [M, D] in grey, as `plane` shows them, y upwards, on white.
 
     The window is `limits`, by default that of the real points, so that frames of one run are comparable;
     points outside are left out. Crowded pixels are darker. Raises ValueError for non-finite points.
@@ -135,7 +141,7 @@ def scatter(
     canvas = np.full((size, size, 3), 255.0)
     layers = [] if real is None else [(real, (150.0, 150.0, 150.0), 0.35)]
     for dots, colour, alpha in [*layers, (points, (31.0, 90.0, 200.0), 0.6)]:
-        opacity = 1 - (1 - alpha) ** _count(dots, limits, size)[:, :, None]
+        opacity = 1 - (1 - alpha) ** _count(plane(dots), limits, size)[:, :, None]
         canvas += (np.array(colour) - canvas) * opacity
     return np.floor(canvas + 0.5).astype(np.uint8)
 

@@ -39,7 +39,7 @@ class Backend(NamedTuple):
 def one_by_one(chunk: Run) -> Run:
     """One member after the other: lazy penalties are skipped, and bits are those of single runs."""
 
-    def run(states: Any, table: Batch, rows: Any, n: Any) -> Any:
+    def run(states: Any, table: Any, rows: Any, n: Any) -> Any:
         return jax.lax.map(lambda x: chunk(x[0], (table, x[1]), n), (states, rows))
 
     return run
@@ -48,7 +48,7 @@ def one_by_one(chunk: Run) -> Run:
 def together(chunk: Run) -> Run:
     """All members in every operation."""
 
-    def run(states: Any, table: Batch, rows: Any, n: Any) -> Any:
+    def run(states: Any, table: Any, rows: Any, n: Any) -> Any:
         return jax.vmap(chunk, (0, (None, 0), None))(states, (table, rows), n)
 
     return run

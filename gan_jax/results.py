@@ -12,7 +12,7 @@ from gan_jax.files import write_atomic
 from gan_jax.plan import Member, folder_of
 from gan_jax.record import columns
 from gan_jax.rows import of_layer, read_object
-from gan_jax.sampling import POINTER
+from gan_jax.saved import POINTER
 
 
 class Results:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,18 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Float, UInt8
 
-from gan_jax import checkpoint, config, models
-from gan_jax.best import best_step
+from gan_jax import config, models
 from gan_jax.feeding import Fed, classes_of, draw, of_class
 from gan_jax.images import to_uint8
 from gan_jax.latents import draw_latents
-from gan_jax.leaves import stacked
 from gan_jax.models.kit import CONDITIONS
 from gan_jax.objectives import OBJECTIVES
-from gan_jax.plan import recorded
-from gan_jax.rows import read_object
-from gan_jax.step import init, scaled
+from gan_jax.saved import settings_of, state_of
+from gan_jax.step import scaled
 from gan_jax.tricks import pack
 from gan_jax.types import AnyArray, Pair, Recipe, Scores, UserError, lookup
 
 BATCH = 256  # pictures a call: bounds memory, one compiled shape
-POINTER = "member.json"  # of a sweep's member: its group's folder, and its place in it
 
 
 def networks_of(recipe: Recipe) -> tuple[str, ...]:
@@ -102,16 +97,6 @@ def finished(out: np.ndarray) -> np.ndarray:
     return to_uint8(out) if out.ndim == 4 else out
 
 
-def checkpoints_of(
-    workdir: str | Path,
-) -> tuple[checkpoint.Checkpoints, dict[str, Any]]:
-    """Where a run's states are, and for a member of a sweep which of its group's they are ({} otherwise)."""
-    pointer = Path(workdir) / POINTER
-    where = read_object(pointer, "start the sweep again") if pointer.is_file() else {}
-    folder = Path(workdir) / where.get("group", "")
-    return checkpoint.Checkpoints(folder / "checkpoints"), where
-
-
 class Run:
     """A trained run, read from its folder. Made by `load`.
 
@@ -125,37 +110,15 @@ class Run:
         """Read config.json and a checkpoint; see `load`."""
         if which not in ("ema", "raw"):
             raise UserError(f"unknown weights {which!r}; choices: ema, raw")
-        folder = Path(workdir)
-        path = folder / "config.json"
-        if not path.is_file():
-            raise UserError(
-                f"{folder} holds no run (no config.json); train one there first: "
-                f"python launch.py --config=FILE --workdir={folder}"
-            )
-        self.config, said = recorded(folder)
-        self.workdir = folder
+        self.config, said = settings_of(workdir)
+        self.workdir = Path(workdir)
         self.labels = tuple(said["label_names"])
         shape = tuple(said["shape"])
         facts = shape, len(self.labels), tuple(said["source_shape"])
         self.recipe = config.recipe_of(self.config, *facts)
         self.networks = networks_of(self.recipe)
         self._nets = models.build(self.recipe.model)
-        numbers = config.hyper_of(self.config)
-        target = jax.eval_shape(partial(init, self.recipe, self._nets, numbers), 0)
-        saved, where = checkpoints_of(folder)
-        if step == "best":
-            kept = saved.steps() if where else None
-            step = best_step(folder, self.config.eval.best, kept)
-        if where:
-            many = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct((where["members"], *x.shape), x.dtype),
-                target,
-            )
-            state = saved.restore(step, many, stacked(numbers, where["members"]))
-            state = jax.tree.map(lambda x: x[where["index"]], state)
-        else:
-            state = saved.restore(step, target, numbers)
-        state = jax.device_put(state)
+        state = state_of(workdir, self.config, self.recipe, step)
         self.step = int(state.step)
         self.hyper = state.hyper
         self.key = state.key

@@ -1,6 +1,7 @@
 """Python files that a user wrote: whatever they do wrong is one sentence."""
 
 import importlib.util
+import inspect
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -30,3 +31,18 @@ def executed(path: str) -> Any:
     module = importlib.util.module_from_spec(module_spec)
     guarded(path, module_spec.loader.exec_module, module)
     return module
+
+
+def parted(spec: str) -> tuple[str, bool, list[str]]:
+    """Cut "FILE.py:smoke,ARG" into the file, whether smoke is asked for, and [ARG], [] where nothing else is said."""
+    path, _, argument = spec.partition(":")
+    words = [word for word in argument.split(",") if word]
+    rest = ",".join(word for word in words if word != "smoke")
+    return path, "smoke" in words, [rest] if rest else []
+
+
+def offered(path: str, call: Callable[..., Any], words: list[str]) -> Any:
+    """As `guarded`; the function is given the words if it takes any."""
+    return guarded(
+        path, lambda: call(*(words if inspect.signature(call).parameters else []))
+    )

@@ -103,6 +103,19 @@ def make_step(recipe: Recipe, nets: Pair, axis: str | None = None) -> Step:
     return step
 
 
+def dealt(
+    recipe: Recipe, state: TrainState, batch: Batch, axis: str | None = None
+) -> Deal:
+    """What the step after `state` is played with: its batch made ready, its numbers, its keys."""
+    key = jax.random.fold_in(state.key, state.step)
+    if axis:
+        key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+    flip_key, disc_key, gen_key = jax.random.split(key, 3)
+    batch = prepare(batch, recipe.flip, flip_key)
+    hyper = scheduled(recipe.schedules, state.hyper, state.step)
+    return Deal(batch, hyper, state.step, Pair(gen_key, disc_key))
+
+
 def make_moves(recipe: Recipe, nets: Pair, axis: str | None = None) -> Moves:
     """Both players' updates of one step: moves(state, batch) -> (players, memory, metrics).
 
@@ -116,13 +129,7 @@ def make_moves(recipe: Recipe, nets: Pair, axis: str | None = None) -> Moves:
     game = lookup("game", GAMES, recipe.game)
 
     def moves(state: TrainState, batch: Batch) -> tuple[Pair, Any, Metrics]:
-        key = jax.random.fold_in(state.key, state.step)
-        if axis:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis))
-        flip_key, disc_key, gen_key = jax.random.split(key, 3)
-        batch = prepare(batch, recipe.flip, flip_key)
-        hyper = scheduled(recipe.schedules, state.hyper, state.step)
-        deal = Deal(batch, hyper, state.step, Pair(gen_key, disc_key))
+        deal = dealt(recipe, state, batch, axis)
         played = game.play(turns, state.players, state.memory, deal)
         players, memory, metrics = played
         return players, memory, gathered(metrics, axis)

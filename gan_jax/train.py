@@ -21,7 +21,7 @@ from gan_jax.loop import Loop, copied
 from gan_jax.parallel import Runner
 from gan_jax.record import Record, read_config, versions
 from gan_jax.rows import check_saved
-from gan_jax.sampling import POINTER
+from gan_jax.saved import POINTER
 from gan_jax.stop import stoppable
 from gan_jax.training import Training
 from gan_jax.types import TrainState

@@ -3,12 +3,10 @@
 Played by the project's own step, so that the rules of play can be held against their closed forms.
 """
 
-from dataclasses import replace
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.dynamics import step_eigenvalues
 from gan_jax.objectives import Row
 from gan_jax.types import Batch, Pair
 
@@ -55,16 +53,5 @@ def xy(state):
 
 def spectral_radius(step, state):
     """The largest |eigenvalue| of a step's derivative in all that the players are: parameters and optimizers' memory."""
-    leaves, tree = jax.tree.flatten(state.players)
-    floats = [i for i, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.floating)]
-
-    def move(values):
-        full = list(leaves)
-        for i, x in zip(floats, values, strict=True):
-            full[i] = x
-        after, _ = step(replace(state, players=jax.tree.unflatten(tree, full)))
-        out = jax.tree.leaves(after.players)
-        return jnp.stack([out[i] for i in floats])
-
-    jacobian = jax.jit(jax.jacobian(move))(jnp.stack([leaves[i] for i in floats]))
-    return float(np.abs(np.linalg.eigvals(np.asarray(jacobian, np.float64))).max())
+    values = step_eigenvalues(lambda state, batch: step(state), state, ONES)
+    return float(np.abs(values).max())

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import config, models
-from gan_jax.step import init, make_step
+from gan_jax import config
 from gan_jax.types import Batch
-from tests.recipes import bits, pictures, tiny
+from tests.recipes import bits, moves, pictures, tiny
 
 SGD = {  # small programs: compiling is most of the time
     "model.depth": 1,
@@ -23,20 +22,12 @@ SGD = {  # small programs: compiling is most of the time
 CLASSES = 3
 
 
-@functools.cache
-def compiled(recipe):
-    """(first state of hyper and seed, step) of a recipe, compiled once whatever its numbers."""
-    nets = models.build(recipe.model)
-    # `init` as it stands: its operations are compiled once for all recipes
-    return functools.partial(init, recipe, nets), jax.jit(make_step(recipe, nets))
-
-
 def game(side=4, **changes):
     """(config, step function, first state)."""
     c = tiny(**changes)
     recipe = config.recipe_of(c, (side, side, 1), CLASSES)
-    first, step = compiled(recipe)
-    return c, step, first(config.hyper_of(c), c.seed)
+    first, step = moves(recipe)
+    return c, jax.jit(step), first(config.hyper_of(c), c.seed)
 
 
 def feed(c, steps, side=4):

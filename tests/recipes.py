@@ -1,5 +1,6 @@
 """Small recipes and batches that many tests share."""
 
+import functools
 import json
 from functools import partial
 
@@ -33,10 +34,19 @@ def parts(c, shape=(4, 4, 1), source=()):
     return recipe, models.build(recipe.model), config.hyper_of(c)
 
 
+@functools.cache
+def moves(recipe):
+    """(first state of hyper and seed, step) of a recipe: the same functions each time, so jit compiles them once."""
+    nets = models.build(recipe.model)
+    return partial(init, recipe, nets), make_step(recipe, nets)
+
+
 def start(c, shape=(4, 4, 1)):
     """(step function, first state) of a config."""
-    recipe, nets, hyper = parts(c, shape)
-    return make_step(recipe, nets), jax.jit(partial(init, recipe, nets, hyper))(c.seed)
+    recipe, _, hyper = parts(c, shape)
+    first, step = moves(recipe)
+    # `init` as it stands: its operations are compiled once for all recipes
+    return step, first(hyper, c.seed)
 
 
 def pictures(c, steps, shape=(4, 4, 1), seed=0):

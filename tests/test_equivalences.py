@@ -10,7 +10,7 @@ import pytest
 from gan_jax.chunk import make_chunk, resident, streamed
 from gan_jax.step import init
 from gan_jax.types import Batch
-from tests.recipes import bits, close, parts, pictures, start, tiny
+from tests.recipes import bits, close, moves, parts, pictures, start, tiny
 
 OPTIMISED = True  # equalities of compiled programs
 SIDE = (4, 4, 1)
@@ -47,7 +47,9 @@ def stacked(trees):
 
 
 def single(c, feed, shape):
-    step, state = start(c, shape)
+    recipe, _, hyper = parts(c, shape)
+    first, step = moves(recipe)
+    state = jax.jit(first)(hyper, c.seed)  # in one program, as the population's
     return jax.jit(make_chunk(step, streamed))(state, feed, feed.image.shape[0])
 
 

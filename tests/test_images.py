@@ -187,3 +187,14 @@ def test_frames_read_back_have_the_size_of_the_last(tmp_path):
     frames = list(images.read_frames(pngs))
     assert [x.shape for x in frames] == [(6, 4, 3)] * 2
     assert (frames[0] == 7).all() and (frames[1] == 9).all()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_points_of_other_spaces_are_shown_in_the_plane(size):
+    """Those of a line on the x axis, others by their first two coordinates."""
+    points = np.random.default_rng(0).normal(size=(50, size))
+    flat = np.zeros((50, 2))
+    flat[:, : min(size, 2)] = points[:, :2]
+    assert images.limits_of(points) == images.limits_of(flat)
+    shown = images.scatter(points, points[:20])
+    np.testing.assert_array_equal(shown, images.scatter(flat, flat[:20]))

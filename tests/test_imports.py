@@ -8,17 +8,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gan_jax"
 LEVELS = [
-    {"types", "files", "lock", "progress", "version", "manifest", "leaves"}
+    {"types", "files", "lock", "progress", "version", "manifest", "leaves", "heap"}
     | {"scripts", "stop", "watch", "meet", "hosts"},
     {"losses", "penalties", "regularisers", "tricks", "augment", "latents", "models"}
     | {"borders", "energies", "monitors"},
     {"auxiliary", "judging", "adversarial", "translation", "cycle"} | {"objectives"},
-    {"turns", "games", "step", "chunk", "culprit", "observed"},
+    {"turns", "games", "step", "chunk", "culprit", "observed", "dynamics"},
     {"parallel", "fields", "combinations", "image_tasks", "config", "checkpoint"}
     | {"scales", "symptoms", "remedies", "doctor"}
     | {"images", "record"}
     | {"board", "rows", "video"}
-    | {"data", "eval", "best", "settings", "plan"},
+    | {"data", "eval", "best", "settings", "plan", "saved"},
     {
         "background",
         "capacity",

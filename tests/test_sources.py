@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.source_recipes.losses import explicit_log
+from experiments.source_recipes.run import classes
 from gan_jax import config, data, models
 from gan_jax.combinations import check_together
 from gan_jax.data.pictures import decode
@@ -292,6 +293,21 @@ def test_their_gradient_penalty_is_twice_ours():
 def test_keras_clips_at_the_logit_of_its_epsilon():
     clip = source("kmualim_mnist").trick.logit_clip
     assert abs(np.log((1 - 1e-7) / 1e-7) - clip) < 1e-3
+
+
+@pytest.mark.parametrize(("rare", "digits"), [(19, 1), (20, 2)])
+def test_classes_of_samples_by_hand(rare, digits):
+    """A digit is there from 2 % of the samples on; entropy and confidence are of all of them."""
+    sure = np.eye(10)[[3] * (1000 - rare) + [7] * rare]
+    p = rare / 1000
+    want = -(p * np.log(p) + (1 - p) * np.log(1 - p))
+    assert classes(sure) == pytest.approx(
+        {"digits": digits, "entropy": want, "confident": 1}
+    )
+    even = np.eye(10)[np.arange(1000) % 10] * 0.8 + 0.02
+    assert classes(even) == pytest.approx(
+        {"digits": 10, "entropy": np.log(10), "confident": 0}
+    )
 
 
 def test_every_source_is_in_the_table_of_the_page():

@@ -5,7 +5,8 @@
 
 frequency: cmu_mnist_gan at "generator frequency" 5 and 1, all seeds of one in a sweep (one program, resumable), with equal
 numbers of D updates; DIR/results.csv gets a line for each run. gallery: each config of configs/sources (or of --only) in its
-own process for so many minutes or --steps; DIR/NAME.png gets 64 samples. What is there is not made again.
+own process for so many minutes or --steps; DIR/NAME.png gets 64 samples, the terminal what a classifier reads in more of
+them. What is there is not made again.
 """
 
 import argparse
@@ -20,16 +21,19 @@ import jax
 import numpy as np
 
 import gan_jax
-from gan_jax import cli, data, images
+from gan_jax import cli, config, data, images
 from gan_jax.eval.classifier import load_or_train
 from gan_jax.eval.judge import Judge
+from gan_jax.feeding import showcase
 from gan_jax.record import columns
+from gan_jax.sampling import Run
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "configs" / "sources"
 WAITS = {5: 6, 1: 2}  # "frequency" -> D updates for one of G
 SAMPLES = 1_000  # for classes and confidence
 FRECHET = 5_000  # for the distance, as many as the pictures
+PARTS = 4  # of a run: the distance is measured at the end of each
 PRESENT = 0.02  # of the samples: a digit that is there
 SURE = 0.9  # probability of the classifier's best class
 FAILURE = "cmu_mnist_gan:frequency1"
@@ -48,7 +52,10 @@ def sweep(args: argparse.Namespace, frequency: int) -> Path:
         f"--config.steps={steps}",
         f"--config.log_every={max(1, steps // 65)}",
         "--config.sample_every=0",
-        f"--config.checkpoint_every={max(1, steps // 5)}",
+        f"--config.checkpoint_every={max(1, steps // PARTS)}",
+        f"--config.eval.every={max(1, steps // PARTS)}",
+        "--config.eval.metrics=fd_classifier",
+        f"--config.eval.n={FRECHET}",
         f"--sweep=seed=0..{args.seeds - 1}",
         "--backend=map",
         f"--workdir={folder}",
@@ -71,19 +78,31 @@ def classes(probability: np.ndarray) -> dict[str, float]:
     }
 
 
-def measured(member: Path) -> dict[str, float]:
-    """The values of one run's latest generator (no average: the sources have none)."""
-    run = gan_jax.load(member, "raw")
-    spec = data.DataSpec(run.config.data.source)
+def judged(run: Run) -> dict[str, float]:
+    """What a classifier of a run's own labels reads in its samples; nothing where the pictures have none."""
+    spec = config.data_spec(run.config)
     dataset = data.load(spec)
-    samples = run.sample(FRECHET)
+    if dataset.labels is None:
+        return {}
+    fed = run.feed(run.latents(FRECHET))
+    samples = run.pictures(fed)
     logits = load_or_train(dataset).logits(samples[:SAMPLES])
+    found = classes(np.asarray(jax.nn.softmax(logits)))
+    if fed.label is not None:
+        asked = np.asarray(fed.label[:SAMPLES])
+        found["as_asked"] = float((logits.argmax(1) == asked).mean())
     judge = Judge(spec, dataset)
     (distance,) = judge.measure(judge.requests("fd_classifier"), samples)
+    return found | {distance.name: distance.value}
+
+
+def measured(member: Path) -> dict[str, float]:
+    """The values of one run's latest generator (no average: the sources have none), and its way there."""
     curves = columns(member / "metrics.jsonl")
     ends = {name: float(np.mean(curves[name][-LAST:])) for name in CURVES}
-    found = classes(np.asarray(jax.nn.softmax(logits)))
-    return ends | found | {distance.name: distance.value}
+    way = columns(member / "eval.jsonl")["value"]
+    parts = {f"fd_at_{i}_of_{PARTS}": x for i, x in enumerate(way[:PARTS], 1)}
+    return ends | judged(gan_jax.load(member)) | parts
 
 
 def rows(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -137,9 +156,13 @@ def pictured(name: str, args: argparse.Namespace) -> None:
     if process.returncode not in (0, 75):
         print(f"{name}: exit code {process.returncode}", file=sys.stderr)
         return
-    run = gan_jax.load(folder, "raw")
-    images.save_png(target, images.grid(run.sample(64)))
-    print(f"{target}: {run.step} steps", flush=True)
+    run = gan_jax.load(folder)
+    shown = showcase(run.recipe.model, jax.random.key(0), 64)
+    images.save_png(target, images.grid(run.pictures(shown), shown.columns))
+    said = "".join(f", {key} {value:.4g}" for key, value in judged(run).items())
+    print(
+        f"{target}: {run.step} of {config.load(recipe).steps} steps{said}", flush=True
+    )
 
 
 def gallery(args: argparse.Namespace) -> None:

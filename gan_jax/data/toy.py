@@ -1,4 +1,4 @@
-"""Points in the plane: the ring and the grid of the mode-collapse literature, and the Swiss roll of WGAN-GP.
+"""Points: the ring and the grid of the mode-collapse literature, the Swiss roll of WGAN-GP, data of games with closed forms.
 
 Sources: ring of 8 Gaussians, Metz et al. 2017 (Unrolled GANs) with radius 1 and std 0.01 as in VEEGAN and
 PacGAN; grid of 25 Gaussians, Dumoulin et al. 2017 and PacGAN (-4..4 in steps of 2, std 0.05). Swiss roll:
@@ -48,6 +48,20 @@ def load_swiss_roll(spec: DataSpec, argument: str) -> Dataset:
     return in_memory(points.astype(np.float32), None, (), spec.source)
 
 
+def dirac(spec: DataSpec) -> Dataset:
+    """Return 1,000 points of the line, all of them 0: Dirac-GAN's data (Mescheder et al. 2018, arXiv:1801.04406)."""
+    _check(spec)
+    return in_memory(np.zeros((1000, 1), np.float32), None, (), spec.source)
+
+
+def gaussian(spec: DataSpec) -> Dataset:
+    """Return 100,000 points of the plane, float32 [N, 2], from N(GAUSSIAN_MEAN, F F^T), F = GAUSSIAN_FACTOR."""
+    _check(spec)
+    noise = np.random.Generator(np.random.Philox(SEED)).standard_normal((N_POINTS, 2))
+    points = GAUSSIAN_MEAN + noise @ GAUSSIAN_FACTOR.T
+    return in_memory(points.astype(np.float32), None, (), spec.source)
+
+
 def _check(spec: DataSpec) -> None:
     check_split(spec, ("train",))
     if spec.resolution or spec.crop:
@@ -68,3 +82,5 @@ def _grid(ticks: np.ndarray) -> np.ndarray:
 
 CENTRES = {"ring": _ring(8), "grid": _grid(np.arange(-4.0, 5.0, 2.0))}
 STD = {"ring": 0.01, "grid": 0.05}
+GAUSSIAN_MEAN = np.array([1.0, -0.5])
+GAUSSIAN_FACTOR = np.array([[1.2, 0.0], [0.4, 0.6]])

@@ -1,0 +1,1 @@
+"""Initial weights, with and without normalisation, under two losses."""

@@ -1,0 +1,1 @@
+"""Feature matching, alone and beside the adversarial loss."""

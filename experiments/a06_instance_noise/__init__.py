@@ -1,0 +1,1 @@
+"""Noise on what D sees."""

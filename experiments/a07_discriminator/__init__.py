@@ -1,0 +1,1 @@
+"""D's dropout, filters, depth and width."""

@@ -1,0 +1,1 @@
+"""Updates of each player, and a D that begins earlier."""

@@ -1,0 +1,1 @@
+"""Real and fake pictures in one batch or apart."""

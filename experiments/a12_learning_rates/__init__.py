@@ -1,0 +1,1 @@
+"""Two learning rates, and momentum."""

@@ -1,0 +1,1 @@
+"""What D knows of its batch."""

@@ -1,0 +1,1 @@
+"""Walks along one latent."""

@@ -1,0 +1,1 @@
+"""A labelled benchmark of failures for the doctor."""
