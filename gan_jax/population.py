@@ -16,7 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from gan_jax import config as configs
 from gan_jax import data, models
-from gan_jax.capacity import nbytes
+from gan_jax.capacity import nbytes, taken
 from gan_jax.chunk import make_chunk, make_look, resident
 from gan_jax.data.order import orders
 from gan_jax.job import Job, table_of
@@ -135,7 +135,7 @@ class Population:
         return jax.device_put(table_of(self.job.dataset), self.copied)
 
     def bytes(self) -> int:
-        """What the compiled program takes on each device: data, states, and all between. Compiles, runs nothing."""
+        """What the compiled programs take on each device, at most: data, states, and all between. Runs nothing."""
 
         def at(place: NamedSharding, tree: Any) -> Any:
             struct = partial(jax.ShapeDtypeStruct, sharding=place)
@@ -145,10 +145,11 @@ class Population:
         states = at(self.split, stacked_shapes(self.job, room))
         table = at(self.copied, table_of(self.job.dataset))
         rows = at(self.split, np.empty((room, *self.rows_shape), np.int32))
-        used = self.run.lower(states, table, rows, np.int32(1)).compile()
-        used = used.memory_analysis()
-        taken = used.argument_size_in_bytes + used.output_size_in_bytes
-        return taken + used.temp_size_in_bytes - used.alias_size_in_bytes
+        programs = [self.run.lower(states, table, rows, np.int32(1))]
+        if self.job.config.monitor:
+            both = table, at(self.copied, self.job.held_out)
+            programs.append(self.see.lower(states, both, rows, np.int32(1)))
+        return max(taken(program.compile()) for program in programs)
 
     @property
     def rows_shape(self) -> tuple[int, int, int]:

@@ -1,6 +1,7 @@
 """What fits: measured bytes, groups that are cut by them."""
 
 import json
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ from gan_jax.types import UserError
 from tests.test_sweep import RING
 
 SMALL = [tuple(word.removeprefix("--config.").split("=")) for word in RING[1:]]
+SMALL.append(("monitor", "false"))
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,9 @@ def test_a_config_that_no_evaluation_suits_is_refused_before_work(tmp_path, caps
     assert main(["sweep", *RING, *words, f"--workdir={tmp_path / 's'}"]) == 2
     assert "'stacked' is not for ring" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+def test_what_the_monitors_take_counts(job):
+    on = job.config.copy_and_resolve_references()
+    on.monitor = True
+    assert taken(replace(job, config=on), 40, "vmap") > taken(job, 40, "vmap")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -437,3 +438,13 @@ def test_the_first_layer_is_looked_at_behind_its_norm():
     params = {**gen.params, "Dense_0": layer}
     said = jax.jit(run)(params, vars, state.hyper, z)[1]["first"]["Dense_0"]
     assert abs(said["zero"] - 0.5) < 0.05 and said["dead"] == 0
+
+
+def test_every_name_is_explained():
+    page = (Path(__file__).parents[1] / "docs/monitors.md").read_text()
+    layers = {
+        f"{n}/{who}/LAYER" for n in ("grad", "spectral") for who in ("gen", "disc")
+    }
+    histograms = {f"gradients/{who}_first" for who in ("gen", "disc")}
+    missing = [n for n in ALWAYS | layers | histograms if f"`{n}`" not in page]
+    assert missing == []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gan_jax.record import RecordError, columns, read_config
-from gan_jax.rows import read_object
+from gan_jax.rows import of_layer, read_object
 
 _SAMPLE = re.compile(r"step_(\d{8})\.png")
 _PNG = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"  # how a whole file begins and ends
@@ -171,10 +171,10 @@ def _status(config: Any, metrics: Any, findings: Any, step: int) -> str:
 
 
 def _values(metrics: Any, evals: list[dict[str, Any]]) -> dict[str, float | None]:
-    """The last value of each metric that was evaluated and of each that was logged."""
+    """The last value of each metric that was evaluated and of each that was logged, but for those of layers."""
     last = {f"final/{row['metric']}": row["value"] for row in evals}
     for name, line in metrics.items():
-        if name != "seconds" and line:
+        if name != "seconds" and line and not of_layer(name):
             last[f"final/{name}"] = line[max(line)]
     return last
 

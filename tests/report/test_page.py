@@ -81,6 +81,16 @@ def test_a_sweep_page_is_one_sound_file(sweep):
     assert text == page(sweep), "the same bytes for the same folder"
 
 
+def test_columns_of_layers_have_panels_where_there_is_one_setting(tmp_path):
+    runs = [make_run(tmp_path / loss, {"loss": loss}) for loss in ("hinge", "rp")]
+    for run in runs:
+        rows = [{"step": s, "grad/gen": 1.0, "grad/gen/Dense_0": 0.5} for s in (1, 2)]
+        lines(run / "metrics.jsonl", rows)
+    alone, both = page(runs[0]), page(*runs)
+    assert all("Gradient norms" in text for text in (alone, both))
+    assert "grad/gen/Dense_0" in alone and "grad/gen/Dense_0" not in both
+
+
 def test_seeds_are_joined_with_an_interval(tmp_path):
     runs = [make_run(tmp_path / str(i), {"seed": i}) for i in range(3)]
     text = page(*runs)
