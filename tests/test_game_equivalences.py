@@ -1,16 +1,13 @@
 """A game with memory, run in every way: chunks, members of a population, four devices."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
 
 from gan_jax.chunk import make_chunk, streamed
 from gan_jax.parallel import PARALLEL
-from gan_jax.step import init
 from gan_jax.types import Batch
-from tests.recipes import bits, close, parts, start, tiny
+from tests.recipes import bits, close, moves, parts, start, tiny
 from tests.test_equivalences import population, single, stacked, vmapped
 
 OPTIMISED = True  # equalities of compiled programs
@@ -73,7 +70,7 @@ def test_a_member_of_a_population_equals_its_single_run(mapping):
 def spread(mode):
     c = tiny(**RICH)
     recipe, nets, hyper = parts(c, SIDE)
-    state = jax.jit(partial(init, recipe, nets, hyper))(c.seed)
+    state = jax.jit(moves(recipe)[0])(hyper, c.seed)  # as `single` does
     runner = PARALLEL[mode](recipe, nets, Batch(TABLE), False)
     feed = runner.feed(ORDER, STEPS)
     return runner.chunk(runner.place(state), feed, np.int32(STEPS))

@@ -15,7 +15,7 @@ from gan_jax.penalties import PENALTIES
 from gan_jax.regularisers import REGULARISERS
 from gan_jax.step import init, make_step
 from gan_jax.types import Batch, UserError
-from tests.recipes import bits, close, parts, pictures, tiny
+from tests.recipes import bits, close, moves, parts, pictures, tiny
 
 OPTIMISED = True  # equalities of compiled programs
 # SGD: Adam would hide a gradient that is four times too large
@@ -40,7 +40,7 @@ def setting(**changes):
         }
     )
     recipe, nets, hyper = parts(c, SIDE)
-    state = jax.jit(partial(init, recipe, nets, hyper))(c.seed)
+    state = moves(recipe)[0](hyper, c.seed)
     indices = (
         np.random.default_rng(1)
         .integers(0, 64, (5, c.n_disc, c.batch_size))
@@ -108,7 +108,7 @@ def test_pmap_averages_gradients_and_statistics_of_the_devices():
     got, _ = run("pmap", False, steps=1)
     shares = TABLE[indices[0]].reshape(1, 4, c.batch_size // 4, *SIDE).swapaxes(0, 1)
     lanes = jax.vmap(make_step(recipe, nets, AXIS), in_axes=(None, 0), axis_name=AXIS)
-    want, _ = lanes(state, Batch(shares))
+    want, _ = jax.jit(lanes)(state, Batch(shares))
     for player in ("gen", "disc"):
         mean = jax.tree.map(lambda x: x[0], getattr(want.players, player))
         close(getattr(got.players, player).params, mean.params, rtol=1e-4, atol=1e-6)
@@ -159,7 +159,7 @@ def test_a_population_shards_over_devices_without_collectives():
         **{"model.name": "mlp", "model.init": "xavier_uniform"}
     )
     hyper = parts(c, SIDE)[2]
-    states = jax.vmap(partial(init, recipe, nets, hyper))(jnp.arange(4))
+    states = jax.jit(jax.vmap(partial(init, recipe, nets, hyper)))(jnp.arange(4))
     feed = Batch(np.stack([pictures(c, 3, SIDE, seed=i) for i in range(4)]))
     chunk = jax.vmap(
         make_chunk(make_step(recipe, nets), streamed), in_axes=(0, 0, None)

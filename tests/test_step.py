@@ -90,7 +90,7 @@ def test_each_disc_update_sees_its_own_batch():
     """Reversing the order of two batches changes D; the last batch is what G's context holds."""
     c = tiny(n_disc=2)
     step, state = start(c)
-    image = pictures(c, 1)[0]
+    step, image = jax.jit(step), pictures(c, 1)[0]
     one, _ = step(state, Batch(image))
     two, _ = step(state, Batch(image[::-1]))
     same, _ = step(state, Batch(image))
@@ -191,8 +191,8 @@ def test_instance_noise_reaches_both_batches_and_fades():
     late = type(late)(**{**vars(late), "step": jnp.int32(2)})
     image = Batch(pictures(c, 1)[0])
     np.testing.assert_allclose(
-        step(late, image)[1]["logits/real"],
-        quiet(late, image)[1]["logits/real"],
+        jax.jit(step)(late, image)[1]["logits/real"],
+        jax.jit(quiet)(late, image)[1]["logits/real"],
         atol=1e-6,
     )
 

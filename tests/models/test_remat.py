@@ -1,7 +1,6 @@
 """What a pass computes again for its gradient: less is kept, and nothing else changes."""
 
 from dataclasses import replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +45,7 @@ def test_a_step_is_the_same(remat):
     for which in ("none", remat):
         c = tiny(**values, **{"model.remat": which})
         recipe, nets, hyper = parts(c, SHAPE)
-        state = jax.jit(partial(init, recipe, nets, hyper))(0)
+        state = init(recipe, nets, hyper, 0)
         batch = Batch(pictures(c, 1, SHAPE)[0])
         ends.append(jax.jit(make_step(recipe, nets))(state, batch))
     close(*ends, rtol=1e-5, atol=1e-6)
