@@ -39,6 +39,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cases", default="", help=f"of step, with commas: {', '.join(CASES)}"
     )
+    parser.add_argument(
+        "--malloc",
+        choices=("keep", "system"),
+        default="keep",
+        help="keep: freed memory stays with the process, as launch.py has it, for every way (default)",
+    )
     parser.add_argument("--rounds", type=int, default=0, help="0: 5, or 2 if quick")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument(
@@ -71,7 +77,8 @@ def main() -> int:
     wanted = tuple(filter(None, args.cases.split(",")))
     if unknown := set(wanted) - set(CASES):
         words.error(f"unknown: {', '.join(sorted(unknown))}; cases: {', '.join(CASES)}")
-    plan = json.dumps(asdict(Plan(args.suite, rounds, args.quick, peak, wanted)))
+    keep = args.malloc == "keep"
+    plan = Plan(args.suite, rounds, args.quick, peak, wanted, keep)
     rows, about, failed = [], {}, []
     with tempfile.TemporaryDirectory() as folder:
         for group in groups:
@@ -81,7 +88,7 @@ def main() -> int:
                 "-m",
                 "benchmarks.suites",
                 group,
-                plan,
+                json.dumps(asdict(plan)),
                 str(path),
             ]
             done = subprocess.run(command, env=environment(args.suite))

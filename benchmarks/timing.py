@@ -42,7 +42,8 @@ class Way(NamedTuple):
 class Plan:
     """What is asked of a suite. suite: "cpu" or "gpu"; peak: TFLOP/s of the device, 0 if unknown; quick: all is tiny.
 
-    cases: of the group `step`, by name; () for all.
+    cases: of the group `step`, by name; () for all. keep: freed memory stays with the process, as in launch.py
+    (gan_jax/heap.py), for every way, those of others too.
     """
 
     suite: str = "cpu"
@@ -50,6 +51,7 @@ class Plan:
     quick: bool = False
     peak: float = 0.0
     cases: tuple[str, ...] = ()
+    keep: bool = True
 
     @property
     def least(self) -> float:

@@ -1,7 +1,7 @@
 """Our training step in PyTorch, with the same mathematics: what a benchmark compares our step with.
 
     own = setting("dcgan64"); state = first(own)
-    twin = twin(own, state, "best"); check(own, state, twin)
+    check(own, state, "best"); twin = twin(own, state, "best")
     batch = twin.draw(); losses = twin.step(*batch); twin.sync()
 
 The same are: alternating updates with fresh fakes for each of D, G's first update taking D's last fakes where the recipe
@@ -238,19 +238,28 @@ def twin(setting: Setting, state: TrainState, way: str) -> Twin:
     return Twin(setting, state, way)
 
 
-def check(setting: Setting, state: TrainState, twin: Twin) -> None:
-    """Stop unless our first losses and the twin's agree, from the same examples, latents and places of gp.
+def check(setting: Setting, state: TrainState, way: str) -> None:
+    """Stop unless our first losses and a twin's agree, from the same examples, latents and places of gp.
 
     To 1e-4, or 3e-2 where either side has bfloat16, of the loss or of D's mean |logit| where that is more (a
-    Wasserstein loss is a difference of logits). The twin must be as it was made, and has moved one step after.
+    Wasserstein loss is a difference of logits). G's loss and D's last follow updates of D: with a hundredth of the
+    learning rates, since at their own a critic without bounds carries the rounding at its kinks past that (WGAN-GP,
+    batch 8: 5e-4 after one update of D, whose size agrees to 5e-5, and 5e-3 after five).
     """
+    slow = {
+        player: numbers | {"lr": SLOWLY * numbers["lr"]}
+        for player, numbers in state.hyper["optim"].items()
+    }
+    hyper = state.hyper | {"optim": slow}
+    setting, state = setting._replace(hyper=hyper), state.replace(hyper=hyper)
+    own = twin(setting, state, way)
     batch = Batch(examples(setting, 1).image[0])
     ours = jax.jit(make_step(setting.recipe, setting.nets))(state, batch)[1]
     latents = jax.tree.map(
-        lambda x: torch.tensor(x, device=twin.device), drawn(setting, state)
+        lambda x: torch.tensor(x, device=own.device), drawn(setting, state)
     )
-    theirs = twin.step(twin.placed(floats(batch)), latents)
-    rough = twin.how.autocast or setting.recipe.model.precision != "float32"
+    theirs = own.step(own.placed(floats(batch)), latents)
+    rough = own.how.autocast or setting.recipe.model.precision != "float32"
     agree(ours, theirs, 3e-2 if rough else 1e-4)
 
 
@@ -269,6 +278,7 @@ def soft(x: Tensor) -> Tensor:
     return F.softplus(x).mean()
 
 
+SLOWLY = 0.01
 AXES = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}  # of our arrays as PyTorch orders them
 KINDS = {
     "Dense": torch.nn.Linear,

@@ -92,7 +92,7 @@ def theirs(setting: Any, state: TrainState, way: str) -> Way:
     from benchmarks import twins
 
     torch.set_num_threads(CORES)
-    twins.check(setting, state, twins.twin(setting, state, way))
+    twins.check(setting, state, way)
     twin = twins.twin(setting, state, way)
     real, latents = twin.draw()
 

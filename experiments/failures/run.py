@@ -29,7 +29,7 @@ from gan_jax.herd import Herd, How
 from gan_jax.job import Job, assemble
 from gan_jax.plan import Group, Member
 from gan_jax.rows import read_object
-from gan_jax.sampling import POINTER
+from gan_jax.saved import POINTER
 from gan_jax.stop import Stop, stoppable
 from gan_jax.train import DONE, INTERRUPTED, say
 from gan_jax.verbs.doctor import patient
