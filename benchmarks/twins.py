@@ -15,6 +15,7 @@ Where nothing of D sees a batch, real and fake are judged in one pass, unless a 
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -251,7 +252,7 @@ def check(setting: Setting, state: TrainState, way: str) -> None:
         for player, numbers in state.hyper["optim"].items()
     }
     hyper = state.hyper | {"optim": slow}
-    setting, state = setting._replace(hyper=hyper), state.replace(hyper=hyper)
+    setting, state = setting._replace(hyper=hyper), replace(state, hyper=hyper)
     own = twin(setting, state, way)
     batch = Batch(examples(setting, 1).image[0])
     ours = jax.jit(make_step(setting.recipe, setting.nets))(state, batch)[1]
