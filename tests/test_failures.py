@@ -50,7 +50,7 @@ def truth(*changes, n=12):
 def test_a_kind_can_be_trained(name):
     config = kinds.get_config(name)
     # rows for the doctor, and evaluations that fall on the last step
-    assert 40 <= config.steps // config.log_every <= 80
+    assert 40 <= config.steps // config.log_every <= 500
     assert config.steps % config.sample_every == 0 and config.ema_decay == 0
 
 

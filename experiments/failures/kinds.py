@@ -161,7 +161,7 @@ KINDS: dict[str, Kind] = {
     ),
     # too few pictures
     "clothes_few": pictures(
-        C, CLOTHES, R1, {"data.source": "experiments.failures.sets:few_clothes"}
+        C, CLOTHES, {"data.source": "experiments.failures.sets:few_clothes"}
     ),
     "digits_few": pictures(
         H, DIGITS, {"data.source": "experiments.failures.sets:few_digits"}

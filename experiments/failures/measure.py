@@ -3,7 +3,7 @@
 Nothing here is a monitor of a run, and the doctor reads none of it. A row of truth has:
     finite      whether samples and logits are all finite
     error       points: share of samples that are not strictly within 3 std of a mode; pictures: Frechet distance to the test
-                split in the features of a classifier of the set's labels
+                split in the features of a classifier of the set's labels, over that of the training set's mean picture
     hist        share of the samples at each mode (nearest centre) or class (the classifier's)
     spread      exp(entropy of hist) over the number of modes or classes: 1 all alike, 1/K one alone
     still       mean std of the samples' coordinates, over that of the data: 0 for a constant generator
@@ -83,16 +83,24 @@ def of_pictures(job: Job) -> Examine:
     test = classifier.features(whole(DataSpec(split="test")).images)
     train, moments = classifier.features(job.dataset.images), gaussian(test)
     out, usual = classifier.params["out"], nearness(test, train)
+    blank = np.broadcast_to(classifier.features(mean_picture(job))[0], train.shape)
+    scale = frechet(gaussian(blank), moments)
 
     def examine(samples: np.ndarray) -> Row:
         features = classifier.features(to_uint8(samples))
         classes = (features @ out["w"] + out["b"]).argmax(1)
         counts = np.bincount(classes, minlength=len(job.dataset.label_names))
-        error = frechet(gaussian(features), moments)
+        error = frechet(gaussian(features), moments) / scale
         copies = nearness(features, train) / usual
         return shares(counts) | {"error": error, "copies": copies}
 
     return examine
+
+
+def mean_picture(job: Job) -> np.ndarray:
+    """Of the whole training set, uint8 [1, H, W, C]."""
+    whole = WHOLE[job.dataset.name](DataSpec()).images
+    return whole.mean(0, keepdims=True).round().astype(np.uint8)
 
 
 def nearness(x: np.ndarray, train: np.ndarray) -> float:
