@@ -6,6 +6,7 @@ all else that the programs cache, tests begin with nothing and leave nothing.
 
 import atexit
 import contextlib
+import functools
 import gc
 import os
 import shutil
@@ -35,9 +36,20 @@ QUICK = {  # the first two alone, which jax_disable_most_optimizations sets, nee
 OPTIONS = compiler.get_compile_options
 
 
+@functools.cache
+def known():
+    """Those of QUICK that this XLA has: versions differ."""
+    program, found = jax.jit(lambda x: x).lower(0.0), {}
+    for name, value in QUICK.items():
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            program.compile(compiler_options={name: value})
+            found[name] = value
+    return found
+
+
 def quick(*args, env_options_overrides=None, **more):
     """The compiler's options with those above."""
-    given = {**QUICK, **(env_options_overrides or {})}
+    given = {**known(), **(env_options_overrides or {})}
     return OPTIONS(*args, env_options_overrides=given, **more)
 
 
@@ -59,6 +71,7 @@ def pytest_sessionstart():
         keep_compiled()
         # tests have other folders in GAN_JAX_CACHE: they are not to move the programs
         jax.config.update("jax_compilation_cache_dir", "kept by gan_jax.compiled")
+    known()  # while the compiler's options are its own
 
 
 # those of a minute and more: begun last, one would keep a worker busy alone
