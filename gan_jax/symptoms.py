@@ -37,7 +37,7 @@ class Limits(NamedTuple):
     burst: float = 100.0  # growth of a loss or a gradient over its early level
     dead: float = 0.9  # of a first layer's channels, that are off for a whole batch
     grown: float = 4.0  # a first layer's norm, in times of its first logged one
-    swing: float = 0.1  # how far D's accuracy goes to and fro
+    swing: float = 0.13  # how far D's accuracy goes to and fro
     luck: float = 3.0  # the same, in times of what chance gives it
     turns: int = 12  # rows without which no frequency is looked for
     overfit: float = 0.5  # real less held-out, of real less fake
@@ -156,12 +156,14 @@ def mode_collapse(view: View) -> Evidence | None:
 
 
 def partial_mode_collapse(view: View) -> Evidence | None:
-    """Fakes are much nearer to one another than reals are, or many are doubles; they are not growing apart."""
-    ratio = view.mid("diversity/ratio")
+    """Fakes are much nearer to one another than reals are, or many are doubles; they are not growing apart.
+
+    Doubles alone tell little of points: G puts a mode's samples on a curve, many of them close together, few far apart.
+    """
+    ratio, nearest = view.mid("diversity/ratio"), view.mid("diversity/nearest")
     narrow = LIMITS.collapsed <= ratio < LIMITS.narrow
-    doubles = (
-        ratio >= LIMITS.collapsed and view.mid("diversity/duplicates") > LIMITS.copies
-    )
+    close = ratio >= LIMITS.collapsed and nearest < LIMITS.narrow
+    doubles = close and view.mid("diversity/duplicates") > LIMITS.copies
     if (narrow or doubles) and not _rising(view):
         return view.told("diversity/ratio", "diversity/nearest", "diversity/duplicates")
     return None

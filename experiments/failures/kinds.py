@@ -88,6 +88,8 @@ PICTURES: Changes = {
 CLOTHES = PICTURES | {"data.source": "experiments.failures.sets:clothes"}
 DIGITS = PICTURES | {"data.source": "experiments.failures.sets:digits"}
 R1 = {"penalty.r1": 0.5}
+# of 64 pictures: until D knows them by heart
+LONGER = {"steps": 4800, "sample_every": 600, "log_every": 100, "eval.every": 1200}
 
 
 def points(half: str, *changes: Changes) -> Kind:
@@ -161,10 +163,10 @@ KINDS: dict[str, Kind] = {
     ),
     # too few pictures
     "clothes_few": pictures(
-        C, CLOTHES, {"data.source": "experiments.failures.sets:few_clothes"}
+        C, CLOTHES, LONGER, {"data.source": "experiments.failures.sets:few_clothes"}
     ),
     "digits_few": pictures(
-        H, DIGITS, {"data.source": "experiments.failures.sets:few_digits"}
+        H, DIGITS, LONGER, {"data.source": "experiments.failures.sets:few_digits"}
     ),
 }
 HALVES = (C, H)
