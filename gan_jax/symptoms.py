@@ -243,7 +243,7 @@ def discriminator_overfit(view: View) -> Evidence | None:
     """D takes real examples that it was not trained on for fakes: Karras et al. 2020 (arXiv:2006.06676), eq. 1, r_v."""
     real, fake, held = (view.mid(f"logit/{n}") for n in ("real", "fake", "held_out"))
     share = (real - held) / (real - fake) if real > fake else NAN
-    if share > LIMITS.overfit and view.mid("disc/accuracy") > 1 - LIMITS.overfit / 2:
+    if share > LIMITS.overfit and view.mid("disc/accuracy") > LIMITS.blind:
         return view.told("logit/real", "logit/held_out", "logit/fake", share=share)
     return None
 
