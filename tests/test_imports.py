@@ -1,6 +1,7 @@
 """The architecture: imports go downwards, and each outside package has its rooms."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,11 @@ def test_files_and_functions_stay_readable(path):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 60, node.name
             assert len(node.args.args) + len(node.args.kwonlyargs) <= 7, node.name
+
+
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("[!_]*.py"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_an_experiment_finds_what_it_imports(path):
+    importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
