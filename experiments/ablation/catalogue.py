@@ -68,5 +68,5 @@ def named(text: str) -> list[Experiment]:
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a sentence."""
-    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+    """Up to the first full stop that ends a sentence, in one line."""
+    return " ".join(re.split(r"(?<=\.)\s", text, maxsplit=1)[0].split())
