@@ -1,7 +1,7 @@
 """Our training step in PyTorch, with the same mathematics: what a benchmark compares our step with.
 
     own = setting("dcgan64"); state = first(own)
-    check(own, state, "best"); twin = twin(own, state, "best")
+    check(own, state, "best", first_losses(own, state)); twin = twin(own, state, "best")
     batch = twin.draw(); losses = twin.step(*batch); twin.sync()
 
 The same are: alternating updates with fresh fakes for each of D, G's first update taking D's last fakes where the recipe
@@ -239,7 +239,24 @@ def twin(setting: Setting, state: TrainState, way: str) -> Twin:
     return Twin(setting, state, way)
 
 
-def check(setting: Setting, state: TrainState, way: str) -> None:
+def slowed(setting: Setting, state: TrainState) -> tuple[Setting, TrainState]:
+    """The same with a hundredth of the learning rates; see `check`."""
+    slow = {
+        player: numbers | {"lr": SLOWLY * numbers["lr"]}
+        for player, numbers in state.hyper["optim"].items()
+    }
+    hyper = state.hyper | {"optim": slow}
+    return setting._replace(hyper=hyper), replace(state, hyper=hyper)
+
+
+def first_losses(setting: Setting, state: TrainState) -> dict[str, Any]:
+    """Our metrics of the first step that `check` compares with."""
+    setting, state = slowed(setting, state)
+    batch = Batch(examples(setting, 1).image[0])
+    return jax.jit(make_step(setting.recipe, setting.nets))(state, batch)[1]
+
+
+def check(setting: Setting, state: TrainState, way: str, ours: dict[str, Any]) -> None:
     """Stop unless our first losses and a twin's agree, from the same examples, latents and places of gp.
 
     To 1e-4, or 3e-2 where either side has bfloat16, of the loss or of D's mean |logit| where that is more (a
@@ -247,15 +264,9 @@ def check(setting: Setting, state: TrainState, way: str) -> None:
     learning rates, since at their own a critic without bounds carries the rounding at its kinks past that (WGAN-GP,
     batch 8: 5e-4 after one update of D, whose size agrees to 5e-5, and 5e-3 after five).
     """
-    slow = {
-        player: numbers | {"lr": SLOWLY * numbers["lr"]}
-        for player, numbers in state.hyper["optim"].items()
-    }
-    hyper = state.hyper | {"optim": slow}
-    setting, state = setting._replace(hyper=hyper), replace(state, hyper=hyper)
+    setting, state = slowed(setting, state)
     own = twin(setting, state, way)
     batch = Batch(examples(setting, 1).image[0])
-    ours = jax.jit(make_step(setting.recipe, setting.nets))(state, batch)[1]
     latents = jax.tree.map(
         lambda x: torch.tensor(x, device=own.device), drawn(setting, state)
     )

@@ -85,14 +85,14 @@ def same(a: Any, b: Any, names: Sequence[str]) -> None:
             raise SystemExit(f"{name} is {a[name]} and {b[name]}")
 
 
-def theirs(setting: Any, state: TrainState, way: str) -> Way:
-    """A twin in PyTorch, checked against our first losses. Its examples lie on its device, its latents are fresh."""
+def theirs(setting: Any, state: TrainState, way: str, first: dict[str, Any]) -> Way:
+    """A twin in PyTorch, checked against our first losses (`twins.first_losses`). Its examples lie on its device, its latents are fresh."""
     import torch
 
     from benchmarks import twins
 
     torch.set_num_threads(CORES)
-    twins.check(setting, state, way)
+    twins.check(setting, state, way, first)
     twin = twins.twin(setting, state, way)
     real, latents = twin.draw()
 
@@ -132,14 +132,18 @@ def all_theirs(
 
     quick: without the compiled ones.
     """
-    names = TORCH_WAYS[precision] if TORCH else ()
-    ways = {}
+    if not TORCH:
+        return {}
+    from benchmarks import twins
+
+    names, ways = TORCH_WAYS[precision], {}
+    first = twins.first_losses(setting, state)
     for name in names:
         if quick and "compile" in name:
             continue
         title = f"PyTorch, {name.replace('_', ' ')}"
         try:
-            way = theirs(setting, state, name)
+            way = theirs(setting, state, name, first)
             way.wait(way.call())  # compiles, or refuses to
             ways[title] = way
         except Exception as error:  # what torch.compile may raise is not one type

@@ -131,4 +131,5 @@ EXPERIMENTS = sorted((ROOT / "experiments").rglob("[!_]*.py"))
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parent.name}.{p.stem}")
 def test_an_experiment_finds_what_it_imports(path):
-    importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    assert importlib.import_module(name).__doc__, "it says what it is for"
