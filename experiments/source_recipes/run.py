@@ -27,6 +27,7 @@ from gan_jax.eval.judge import Judge
 from gan_jax.feeding import showcase
 from gan_jax.record import columns
 from gan_jax.sampling import Run
+from gan_jax.train import DIVERGED, DONE, INTERRUPTED
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "configs" / "sources"
@@ -35,6 +36,7 @@ SAMPLES = 1_000  # for classes and confidence
 FRECHET = 5_000  # for the distance, as many as the pictures
 PARTS = 4  # of a run: the distance is measured at the end of each
 PRESENT = 0.02  # of the samples: a digit that is there
+SAVED = (DONE, DIVERGED, INTERRUPTED)  # exit codes that leave a good step
 SURE = 0.9  # probability of the classifier's best class
 FAILURE = "cmu_mnist_gan:frequency1"
 LAST = 10  # logged rows whose mean is the end of training
@@ -153,7 +155,7 @@ def pictured(name: str, args: argparse.Namespace) -> None:
     except subprocess.TimeoutExpired:
         process.terminate()  # it saves its state
         process.wait()
-    if process.returncode not in (0, 75):
+    if process.returncode not in SAVED:
         print(f"{name}: exit code {process.returncode}", file=sys.stderr)
         return
     run = gan_jax.load(folder)

@@ -1,8 +1,10 @@
 """R3GAN: a ResNet without normalisation, of grouped bottlenecks with fix-up initialisation."""
 
 import math
+from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -25,7 +27,6 @@ _BLOCKS = 2  # a stage
 _EXPANSION = 2  # of the channels within a block
 _GROUP = 16  # channels of a group of the 3x3 convolution
 _CAP = 8  # the deepest stages are at most that many times as wide as the first
-_BUNDLE = 64  # channels that one convolution of `grouped` takes
 
 
 class R3GANGenerator(GeneratorBase):
@@ -101,24 +102,26 @@ def grouped(
 ) -> Float[Array, "n h w c"]:
     """Convolve within groups of w.shape[2] channels, "SAME", stride 1; `impl` is a name of models.conv.CONV.
 
-    As `lax.conv_general_dilated(feature_group_count=c // group)`, whose gradient XLA:CPU runs more than ten times
-    slower in a loop (jax issue 13800). Written as ordinary convolutions of 64 channels each with block-diagonal kernels: four times
-    the products of groups of 16, but in the form that is fast, with all its derivatives.
+    As `lax.conv_general_dilated(feature_group_count=c // group)`, which `plain` is and whose gradient XLA:CPU runs more
+    than ten times slower in a loop (jax issue 13800). The other two are one batch of matrix products, a member each
+    group: few operations whatever the width, where a convolution for each part of the channels is minutes of compiling.
     """
-    down = lookup("impl", CONV, impl).down
-    bundle = w.shape[2] * max(_BUNDLE // w.shape[2], 1)
-    parts = [
-        down(x[..., i : i + bundle], _block_diagonal(w[..., i : i + bundle]), 1)
-        for i in range(0, x.shape[-1], bundle)
-    ]
-    return jnp.concatenate(parts, axis=-1)
+    if lookup("impl", CONV, impl) is CONV["plain"]:
+        return lax.conv_general_dilated(
+            x,
+            w,
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=x.shape[-1] // w.shape[2],
+        )
+    down = jax.vmap(partial(CONV["gemm"].down, stride=1), -2, -2)
+    return down(_split(x, w.shape[2]), _split(w, w.shape[2])).reshape(x.shape)
 
 
-def _block_diagonal(w: Array) -> Array:
-    """Write a grouped kernel [k,k,group,c] as an ordinary one [k,k,c,c], zero between groups."""
-    k, _, group, c = w.shape
-    same = jnp.eye(c // group, dtype=w.dtype)[:, None, :, None]
-    return (w.reshape(k, k, 1, group, c // group, group) * same).reshape(k, k, c, c)
+def _split(x: Array, group: int) -> Array:
+    """[..., c] -> [..., c / group, group]."""
+    return x.reshape(*x.shape[:-1], -1, group)
 
 
 def _blocks(kit: Kit, x: Array, stages: int) -> Array:
