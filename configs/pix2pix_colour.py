@@ -2,8 +2,8 @@
 
     python launch.py --config=configs/pix2pix_colour.py
 
-Isola et al. 2017 (arXiv:1611.07004), as pix2pix_edges.py. After 446 iterations, on the 190 held-out emoji: L1 0.099, PSNR
-16.5 dB, SSIM 0.62 (seed 0; the grey pictures themselves: 0.084, 20.6 dB, 0.78). It has not been trained to its end here.
+Isola et al. 2017 (arXiv:1611.07004), as pix2pix_edges.py. After its 5,000 iterations, on the 190 held-out emoji: L1 0.076,
+PSNR 18.4 dB, SSIM 0.73 (seed 0; the grey pictures themselves: 0.084, 20.6 dB, 0.78), so better in L1 only.
 """
 
 from gan_jax.config import base
