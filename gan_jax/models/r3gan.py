@@ -115,7 +115,9 @@ def grouped(
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=x.shape[-1] // w.shape[2],
         )
-    down = jax.vmap(partial(CONV["gemm"].down, stride=1), -2, -2)
+    # Gathered patches are nine times x: gathered again for the gradients, not kept.
+    gathered = jax.checkpoint(partial(CONV["gemm"].down, stride=1))
+    down = jax.vmap(gathered, -2, -2)
     return down(_split(x, w.shape[2]), _split(w, w.shape[2])).reshape(x.shape)
 
 
