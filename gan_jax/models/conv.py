@@ -8,7 +8,8 @@ form T(x, w, y) = <down(x, w), y>:
     kernel_grad(x, y, k, stride)                         -> [k,k,ci,co]      its transpose in w
 
 so the derivatives of each are the other two, and reverse-over-reverse (R1, WGAN-GP) of any order runs only
-these three. "SAME" is XLA's: k - s zeros around the image, the smaller half first.
+these three. A fourth, grouped(x, w), convolves within groups of channels with stride 1. "SAME" is XLA's: k - s
+zeros around the image, the smaller half first.
 
 Why not autodiff of `lax.conv_*`: on CPU the kernel gradient of a transposed convolution, and every kernel
 gradient inside a loop (jax issue 12868), leaves the optimised code path and is 10 to 75 times slower.
@@ -32,15 +33,18 @@ from jaxtyping import Array, Float
 X = Float[Array, "n h w ci"]
 Y = Float[Array, "n oh ow co"]
 Kernel = Float[Array, "k k ci co"]
+Channels = Float[Array, "n h w c"]
+Within = Float[Array, "k k group c"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 class Convolution(NamedTuple):
-    """One way to write the operations: down(x, w, stride), up(y, w, stride)."""
+    """One way to write the operations: down(x, w, stride), up(y, w, stride), grouped(x, w)."""
 
     down: Callable[..., Array]
     up: Callable[..., Array]
+    grouped: Callable[..., Array]
 
 
 def _same(k: int, stride: int) -> tuple[int, int]:
@@ -218,8 +222,31 @@ def _gemm_up(y: Y, w: Kernel, stride: int) -> X:
     return _sub_pixel(y, w, stride, _product)
 
 
+def _plain_grouped(x: Channels, w: Within) -> Channels:
+    groups = x.shape[-1] // w.shape[2]
+    return lax.conv_general_dilated(
+        x, w, (1, 1), "SAME", dimension_numbers=_LAYOUT, feature_group_count=groups
+    )
+
+
+def _gemm_grouped(x: Channels, w: Within) -> Channels:
+    """Convolution of x [n,H,W,c] within groups of w.shape[2] channels, w [k,k,group,c] -> [n,H,W,c].
+
+    XLA:CPU runs the gradient of its own grouped convolution more than ten times slower in a loop (jax issue 13800). This
+    is one batch of matrix products, a member each group: few operations whatever the width, where a convolution for
+    each part of the channels is minutes of compiling.
+    """
+
+    def split(a: Array) -> Array:
+        return a.reshape(*a.shape[:-1], -1, w.shape[2])
+
+    # Gathered patches are k * k times x: gathered again for the gradients, not kept.
+    within = jax.checkpoint(partial(_gemm_down, stride=1))
+    return jax.vmap(within, -2, -2)(split(x), split(w)).reshape(x.shape)
+
+
 CONV = {
-    "fast": Convolution(down, up),
-    "plain": Convolution(_plain_down, _plain_up),
-    "gemm": Convolution(_gemm_down, _gemm_up),
+    "fast": Convolution(down, up, _gemm_grouped),
+    "plain": Convolution(_plain_down, _plain_up, _plain_grouped),
+    "gemm": Convolution(_gemm_down, _gemm_up, _gemm_grouped),
 }

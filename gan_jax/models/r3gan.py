@@ -1,10 +1,8 @@
 """R3GAN: a ResNet without normalisation, of grouped bottlenecks with fix-up initialisation."""
 
 import math
-from functools import partial
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -93,37 +91,9 @@ class GroupConv(nn.Module):
         c = x.shape[-1]
         w = self.param("kernel", self.kernel_init, (3, 3, self.group, c), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (c,), jnp.float32)
-        x = grouped(x.astype(self.dtype), w.astype(self.dtype), self.impl)
+        conv = lookup("impl", CONV, self.impl)
+        x = conv.grouped(x.astype(self.dtype), w.astype(self.dtype))
         return x + bias.astype(self.dtype)
-
-
-def grouped(
-    x: Float[Array, "n h w c"], w: Float[Array, "k k group c"], impl: str
-) -> Float[Array, "n h w c"]:
-    """Convolve within groups of w.shape[2] channels, "SAME", stride 1; `impl` is a name of models.conv.CONV.
-
-    As `lax.conv_general_dilated(feature_group_count=c // group)`, which `plain` is and whose gradient XLA:CPU runs more
-    than ten times slower in a loop (jax issue 13800). The other two are one batch of matrix products, a member each
-    group: few operations whatever the width, where a convolution for each part of the channels is minutes of compiling.
-    """
-    if lookup("impl", CONV, impl) is CONV["plain"]:
-        return lax.conv_general_dilated(
-            x,
-            w,
-            (1, 1),
-            "SAME",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=x.shape[-1] // w.shape[2],
-        )
-    # Gathered patches are nine times x: gathered again for the gradients, not kept.
-    gathered = jax.checkpoint(partial(CONV["gemm"].down, stride=1))
-    down = jax.vmap(gathered, -2, -2)
-    return down(_split(x, w.shape[2]), _split(w, w.shape[2])).reshape(x.shape)
-
-
-def _split(x: Array, group: int) -> Array:
-    """[..., c] -> [..., c / group, group]."""
-    return x.reshape(*x.shape[:-1], -1, group)
 
 
 def _blocks(kit: Kit, x: Array, stages: int) -> Array:

@@ -10,7 +10,8 @@ import pytest
 from jax import lax
 
 from gan_jax.models import build
-from gan_jax.models.r3gan import _bilinear_down, _bilinear_up, grouped
+from gan_jax.models.conv import CONV
+from gan_jax.models.r3gan import _bilinear_down, _bilinear_up
 from gan_jax.types import ModelSpec, UserError
 
 HYPER = {"model": {"init_std": 0.02, "norm_momentum": 0.9, "dropout": 0.5}}
@@ -72,7 +73,8 @@ def test_other_sizes(side, start):
 
 
 @pytest.mark.parametrize(
-    ("channels", "group", "impl"), [(160, 16, "fast"), (12, 4, "gemm")]
+    ("channels", "group", "impl"),
+    [(160, 16, "fast"), (12, 4, "gemm"), (12, 4, "plain")],
 )
 def test_grouped_convolution_to_the_second_derivative(channels, group, impl):
     draws = np.random.default_rng(0)
@@ -97,11 +99,14 @@ def test_grouped_convolution_to_the_second_derivative(channels, group, impl):
         first, second = jax.grad(loss, (0, 1)), jax.grad(penalty, (0, 1))
         return operation(x, w), first(x, w), second(x, w)
 
-    ours = jax.jit(partial(derivatives, partial(grouped, impl=impl)))()
+    grouped = CONV[impl].grouped
+    ours = jax.jit(partial(derivatives, grouped))()
     theirs = jax.jit(partial(derivatives, stock))()
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * max(1, abs(b).max()))
-    members = jax.jit(jax.vmap(partial(grouped, impl=impl)))
+    _, slope = jax.jvp(lambda x: grouped(x, w), (x,), (x,))  # it is linear
+    np.testing.assert_allclose(slope, ours[0], atol=1e-5)
+    members = jax.jit(jax.vmap(grouped))
     both = members(jnp.stack([x, -x]), jnp.stack([w, 2 * w]))
     np.testing.assert_allclose(both[1], -2 * ours[0], atol=1e-4)
 
