@@ -103,7 +103,7 @@ def pictures(half: str, *changes: Changes) -> Kind:
 
 
 C, H = "calibration", "held_out"
-KINDS: dict[str, Kind] = {
+CALIBRATION: dict[str, Kind] = {
     # meant to be healthy
     "ring_relativistic": points(C, RING, {"loss": "rp"}, PENALISED, falling(3000)),
     "grid_hinge_r1_r2": points(C, GRID, {"loss": "hinge"}, GRID_PENALISED),
@@ -111,18 +111,18 @@ KINDS: dict[str, Kind] = {
     "digits_wgan_gp": pictures(
         C, DIGITS, {"loss": "wasserstein", "penalty.gp": 10.0, "n_disc": 2}
     ),
-    "ring_hinge_r1_r2": points(H, RING, {"loss": "hinge"}, PENALISED, falling(3000)),
-    "grid_relativistic": points(H, GRID, {"loss": "rp"}, GRID_PENALISED),
+    "ring_hinge_r1_r2": points(C, RING, {"loss": "hinge"}, PENALISED, falling(3000)),
+    "grid_relativistic": points(C, GRID, {"loss": "rp"}, GRID_PENALISED),
     "clothes_hinge_spectral": pictures(
-        H, CLOTHES, {"loss": "hinge", "model.disc_spectral": True}
+        C, CLOTHES, {"loss": "hinge", "model.disc_spectral": True}
     ),
     "digits_relativistic": pictures(
-        H, DIGITS, {"loss": "rp", "penalty.r1": 0.5, "penalty.r2": 0.5}
+        C, DIGITS, {"loss": "rp", "penalty.r1": 0.5, "penalty.r2": 0.5}
     ),
     # D too strong for G's loss
     "ring_saturating_ten_disc": points(C, RING, {"loss": "saturating", "n_disc": 10}),
     "clothes_saturating_wide_disc": pictures(
-        H,
+        C,
         CLOTHES,
         {"loss": "saturating", "model.disc_width": 32, "n_disc": 2},
     ),
@@ -133,24 +133,24 @@ KINDS: dict[str, Kind] = {
         {"model.disc_width": 32, "optim.gen.lr": 1e-5},
     ),
     "clothes_feature_matching_alone": pictures(
-        H, CLOTHES, {"trick.adversarial": 0.0, "trick.feature_matching": 1.0}
+        C, CLOTHES, {"trick.adversarial": 0.0, "trick.feature_matching": 1.0}
     ),
     # G wins
     "grid_slow_disc": points(C, GRID, {"optim.disc.lr": 1e-6}),
     "digits_slow_narrow_disc": pictures(
-        H, DIGITS, {"optim.disc.lr": 1e-6, "model.disc_width": 2, "n_gen": 2}
+        C, DIGITS, {"optim.disc.lr": 1e-6, "model.disc_width": 2, "n_gen": 2}
     ),
     # G hops and circles
     "ring_adam_momentum": points(C, RING, both(b1=0.9)),
-    "grid_adam_momentum": points(H, GRID, both(b1=0.9)),
+    "grid_adam_momentum": points(C, GRID, both(b1=0.9)),
     "digits_wide_init": pictures(
         C, DIGITS, {"model.init_std": 0.2, "model.norm": "none"}
     ),
-    "ring_sgd": points(H, RING, both(name="sgd", lr=0.2)),
+    "ring_sgd": points(C, RING, both(name="sgd", lr=0.2)),
     # dead
     "ring_zero_init": points(C, RING, {"model.init": "normal", "model.init_std": 0.0}),
     "clothes_lr_spike": pictures(
-        H,
+        C,
         CLOTHES,
         {"model.norm": "none", "schedule": "optim.gen.lr=step:0:20:1000:1"},
     ),
@@ -159,16 +159,66 @@ KINDS: dict[str, Kind] = {
         C, RING, {"loss": "wasserstein"}, both(name="sgd", lr=0.05, momentum=0.9)
     ),
     "digits_wgan_unpenalised": pictures(
-        H, DIGITS, {"loss": "wasserstein"}, both(lr=4e-3)
+        C, DIGITS, {"loss": "wasserstein"}, both(lr=4e-3)
     ),
     # too few pictures
     "clothes_few": pictures(
         C, CLOTHES, LONGER, {"data.source": "experiments.failures.sets:few_clothes"}
     ),
     "digits_few": pictures(
-        H, DIGITS, LONGER, {"data.source": "experiments.failures.sets:few_digits"}
+        C, DIGITS, LONGER, {"data.source": "experiments.failures.sets:few_digits"}
     ),
 }
+HELD_OUT: dict[str, Kind] = {
+    # meant to be healthy
+    "ring_relativistic_average": points(
+        H, RING, {"loss": "ra"}, PENALISED, falling(3000)
+    ),
+    "ring_least_squares": points(
+        H, RING, {"loss": "least_squares"}, PENALISED, falling(3000)
+    ),
+    "grid_relativistic_average": points(H, GRID, {"loss": "ra"}, GRID_PENALISED),
+    "digits_hinge_spectral": pictures(
+        H, DIGITS, {"loss": "hinge", "model.disc_spectral": True}
+    ),
+    "digits_smoothed_dropout": pictures(
+        H, DIGITS, {"trick.label_smooth": 0.1, "model.dropout": 0.25}
+    ),
+    "digits_r1_two_gen": pictures(H, DIGITS, R1, {"n_gen": 2}),
+    "digits_batch_norm": pictures(H, DIGITS, {"model.disc_norm": "batch"}),
+    "clothes_wgan_gp": pictures(
+        H, CLOTHES, {"loss": "wasserstein", "penalty.gp": 10.0, "n_disc": 2}
+    ),
+    "clothes_instance_noise": pictures(H, CLOTHES, {"trick.instance_noise": 0.1}),
+    # D too strong for G's loss, or for G
+    "digits_saturating_fast_disc": pictures(
+        H, DIGITS, {"loss": "saturating", "n_disc": 4, "optim.disc.lr": 4e-3}
+    ),
+    "ring_slow_gen": points(H, RING, {"optim.gen.lr": 1e-6}),
+    # G wins
+    "clothes_slow_disc": pictures(H, CLOTHES, {"optim.disc.lr": 1e-6}),
+    # G hops and circles
+    "ring_hinge_momentum": points(H, RING, {"loss": "hinge"}, both(b1=0.9)),
+    "grid_sgd": points(H, GRID, both(name="sgd", lr=0.2)),
+    "digits_no_norm_momentum": pictures(
+        H, DIGITS, {"model.norm": "none"}, both(b1=0.9, lr=4e-3)
+    ),
+    # dead
+    "digits_zero_init": pictures(H, DIGITS, {"model.init_std": 0.0}),
+    "ring_lr_spike": points(H, RING, {"schedule": "optim.gen.lr=step:0:20:1000:1"}),
+    # without bound
+    "clothes_wgan_unpenalised_sgd": pictures(
+        H, CLOTHES, {"loss": "wasserstein"}, both(name="sgd", lr=0.05, momentum=0.9)
+    ),
+    # too few pictures
+    "clothes_few_hinge": pictures(
+        H,
+        CLOTHES,
+        LONGER,
+        {"loss": "hinge", "data.source": "experiments.failures.sets:few_clothes"},
+    ),
+}
+KINDS = CALIBRATION | HELD_OUT
 HALVES = (C, H)
 
 
