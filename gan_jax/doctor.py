@@ -101,9 +101,11 @@ class Doctor:
             return []
         if not self.case.early:
             known = {name: finite(self.rows, name) for name in COLUMNS}
-            early = {name: median(values) for name, values in known.items()}
-            first = {name: values[0] for name, values in known.items() if values}
-            self.case = self.case._replace(early=early, first=first)
+            self.case = self.case._replace(
+                early={name: median(values) for name, values in known.items()},
+                size={name: median([abs(x) for x in v]) for name, v in known.items()},
+                first={name: v[0] for name, v in known.items() if v},
+            )
         while len(self.rows) > LEAST and self.rows[0]["step"] <= (1 - PAST) * step:
             self.rows.popleft()
         recent = sum(row["step"] > (1 - SPAN) * step for row in self.rows)

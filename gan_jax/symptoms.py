@@ -23,7 +23,7 @@ NOTHING: Row = MappingProxyType({})
 class Limits(NamedTuple):
     """Every threshold of the doctor; docs/doctor.md says how each was found."""
 
-    won: float = 0.08  # D's loss, as a share of the way from its bound to that of a D that cannot tell
+    won: float = 0.05  # D's loss, as a share of the way from its bound to that of a D that cannot tell
     sure: float = 0.97  # D's accuracy when it wins
     fooled: float = 0.4  # D's accuracy when G wins: below chance
     blind: float = 0.6  # D's accuracy that says little
@@ -37,8 +37,8 @@ class Limits(NamedTuple):
     burst: float = 100.0  # growth of a loss or a gradient over its early level
     dead: float = 0.9  # of a first layer's channels, that are off for a whole batch
     grown: float = 4.0  # a first layer's norm, in times of its first logged one
-    swing: float = 0.13  # how far D's accuracy goes to and fro
-    luck: float = 3.0  # the same, in times of what chance gives it
+    stir: float = 0.3  # how far the samples' spread goes to and fro, of its median
+    luck: float = 2.0  # how far D's accuracy does, in times of what chance gives it
     turns: int = 12  # rows without which no frequency is looked for
     overfit: float = 0.5  # real less held-out, of real less fake
     copying: float = 0.9  # memorisation_copying
@@ -52,12 +52,13 @@ LIMITS = Limits()
 
 class Case(NamedTuple):
     """What is known of a run beside the rows at hand: its loss's scale, how many answers of D an accuracy is of,
-    the medians of its first rows ("early"), the very first values.
+    the medians of its first rows ("early") and of their absolute values ("size"), the very first values.
     """
 
     scale: Scale
     answers: int = 128
     early: Row = NOTHING
+    size: Row = NOTHING
     first: Row = NOTHING
 
 
@@ -136,11 +137,14 @@ def vanishing_generator_gradient(view: View) -> Evidence | None:
 
 
 def generator_wins(view: View) -> Evidence | None:
-    """D is wrong more often than right; or it cannot tell, although fakes are unlike, or much worse than that for it."""
+    """D is wrong more often than right; or it cannot tell, although fakes are unlike, or much worse than that for it.
+
+    A critic whose loss has no scale may be wrong of good fakes for long: it counts only where they are unlike.
+    """
     share = view.case.scale.disc_share(view.mid("loss/disc"))
     accuracy, ratio = view.mid("disc/accuracy"), view.mid("diversity/ratio")
     unlike = share > LIMITS.worse or ratio < LIMITS.narrow or ratio > 1 / LIMITS.narrow
-    below = not share < 1 and accuracy < LIMITS.fooled
+    below = share >= 1 and accuracy < LIMITS.fooled
     if below or accuracy < LIMITS.blind and unlike:
         names = "disc/accuracy", "loss/disc", "loss/gen", "diversity/ratio"
         return view.told(*names, share=share)
@@ -174,20 +178,25 @@ def _rising(view: View) -> bool:
 
 
 def oscillation(view: View) -> Evidence | None:
-    """D is right now more, now less often than chance lets expect, again and again: the players chase each other.
+    """The samples' spread grows and shrinks again and again, and D is now more, now less often right than chance lets expect.
 
-    Of the accuracy, which has one scale for all losses, over the last half of the steps. chance: the standard deviation of
-    as many coin tosses. period: of the strongest frequency, in rows.
+    Over the last half of the steps. Either alone is found in good runs: D's accuracy swings where G improves by steps, the spread
+    of a small batch by chance. chance: the standard deviation of as many coin tosses. period: of the accuracy's
+    strongest frequency, in rows.
     """
-    values = finite(view.past, "disc/accuracy")
-    if len(values) < LIMITS.turns:
+    accuracy, ratio = (
+        finite(view.past, name) for name in ("disc/accuracy", "diversity/ratio")
+    )
+    if min(len(accuracy), len(ratio)) < LIMITS.turns:
         return None
-    mean, far = sum(values) / len(values), swing(values)
+    mean, far = sum(accuracy) / len(accuracy), swing(accuracy)
     chance = math.sqrt(max(mean * (1 - mean), 0.0) / view.case.answers)
-    if not far > max(LIMITS.swing, LIMITS.luck * chance):
+    stirred = swing(ratio) / (median(ratio) or NAN)
+    if not (stirred > LIMITS.stir and far > LIMITS.luck * chance):
         return None
-    named = {"swing": far, "chance": chance, "period": period(values)}
-    return view.told("disc/accuracy", "game/rotation", "diversity/ratio", **named)
+    named = {"stirred": stirred, "swing": far, "chance": chance}
+    names = "disc/accuracy", "game/rotation", "diversity/ratio"
+    return view.told(*names, **named, period=period(accuracy))
 
 
 def swing(values: Series) -> float:
@@ -215,7 +224,7 @@ def period(values: Series) -> float:
 def divergence(view: View) -> Evidence | None:
     """A loss or a gradient a hundred times its early level, and still growing."""
     for name in ("loss/disc", "loss/gen", "grad/disc", "grad/gen"):
-        size = abs(view.mid(name)) / abs(view.early(name) or NAN)
+        size = abs(view.mid(name)) / (view.case.size.get(name) or NAN)
         if size > LIMITS.burst and view.growth(name) > LIMITS.risen:
             return view.told(name, times=size)
     return None

@@ -47,6 +47,10 @@ def wave(step, size=0.3):
     return 0.55 + size * math.sin(step / 60)
 
 
+def stirred(step, size=0.45):
+    return 0.75 + size * math.sin(step / 60)
+
+
 def explosion(step):
     return 1.01 ** (step - BEGIN)
 
@@ -79,8 +83,8 @@ CASES = {
     "partial_mode_collapse": (NS, {"diversity/ratio": 0.4}, {"diversity/ratio": 0.7}),
     "oscillation": (
         NS,
-        {"disc/accuracy": wave},
-        {"disc/accuracy": lambda step: wave(step, 0.08)},
+        {"disc/accuracy": wave, "diversity/ratio": stirred},
+        {"disc/accuracy": wave, "diversity/ratio": lambda step: stirred(step, 0.1)},
     ),
     "discriminator_overfit": (
         NS,
@@ -262,6 +266,28 @@ def test_without_a_bound_a_dying_gradient_decides(loss):
     assert found == ["vanishing_generator_gradient", "discriminator_wins"]
 
 
+def test_a_critic_that_is_wrong_of_good_fakes_is_no_alarm():
+    """It lags behind G; what the fakes are decides. A loss with a scale says itself that D pays more than for not knowing."""
+    ill = {"loss/disc": 3.0, "disc/accuracy": 0.2}
+    assert ills(series(ill), {"loss": "wasserstein"}) == []
+    unlike = series(ill | {"diversity/ratio": 0.4})
+    found = ills(unlike, {"loss": "wasserstein"})
+    assert found == ["generator_wins", "partial_mode_collapse"]
+    assert ills(series(ill), NS) == ["generator_wins"]
+
+
+def test_a_loss_that_changes_its_sign_is_measured_by_its_size():
+    """Medians of a critic's early losses, now above 0 and now below, may be nearly 0."""
+    turning = {"loss/disc": lambda step: 50 * math.cos(step)}
+    table = series(turning, {"loss": "wasserstein"}, begin=0, until=BEGIN)
+    late = series({"loss/disc": lambda step: step / 20}, {"loss": "wasserstein"})
+    table["loss/disc"][20:] = late["loss/disc"][20:]
+    assert ills(table, {"loss": "wasserstein"}) == []
+    grown = {"loss/disc": lambda step: 50 * explosion(step)}
+    table["loss/disc"][20:] = series(grown)["loss/disc"][20:]
+    assert ills(table, {"loss": "wasserstein"}) == ["divergence"]
+
+
 @pytest.mark.parametrize("loss", [n for n, f in SCALES.items() if n != "energy_margin"])
 def test_scales_are_those_of_the_losses(loss):
     """At an even D, where it is always right, and for a minimax G where it rejects every fake."""
@@ -331,11 +357,19 @@ def test_a_wave_goes_to_and_fro_and_a_line_or_a_jump_does_not():
 
 @pytest.mark.parametrize("size", [4, 64, 1024])
 def test_chance_is_no_oscillation(size):
-    """Accuracies of a D that guesses, of many batches."""
+    """Accuracies of a D that guesses, of many batches, while samples go to and fro."""
     draw = np.random.default_rng(0).binomial(2 * size, 0.5, (200, 40)) / (2 * size)
-    for series_ in draw:
-        rows_ = [{"disc/accuracy": x} for x in series_.tolist()]
-        assert not oscillation(View(Case(Scale(), 2 * size), rows_, rows_))
+    spread = [stirred(100 * i) for i in range(40)]
+
+    def found(accuracy):
+        rows_ = [
+            {"disc/accuracy": x, "diversity/ratio": y}
+            for x, y in zip(accuracy, spread, strict=True)
+        ]
+        return oscillation(View(Case(Scale(), 2 * size), rows_, rows_))
+
+    assert sum(bool(found(series_.tolist())) for series_ in draw) <= 2
+    assert found([stirred(100 * i) / 2 for i in range(40)]) or size == 4
 
 
 def test_memorisation_is_judged_by_the_last_evaluation():

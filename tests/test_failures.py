@@ -57,7 +57,7 @@ def test_a_kind_can_be_trained(name):
 def test_halves_are_alike_and_kinds_differ():
     for half in kinds.HALVES:
         mine = [kind for kind in kinds.KINDS.values() if kind.half == half]
-        assert len(mine) == len(kinds.KINDS) / 2
+        assert len(mine) >= 12
         assert {kind.family for kind in mine} == {"points", "pictures"}
     assert len(kinds.KINDS) >= 14
     configs = [str(kinds.get_config(name)) for name in kinds.KINDS]

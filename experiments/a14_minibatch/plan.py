@@ -14,7 +14,11 @@ from gan_jax import config as configs
 from gan_jax.types import lookup
 
 RING = Path(__file__).parents[2] / "configs" / "ring_plain.py"
-SIZES = {"full": (10_000, 128, 256), "quick": (2_000, 64, 64)}
+SIZES = {
+    "full": (10_000, 128, 256),
+    "long": (10_000, 64, 64),
+    "quick": (2_000, 64, 64),
+}
 HELPS = {
     "plain": {},
     "minibatch discrimination": {"model.minibatch": "discrimination"},
