@@ -24,8 +24,8 @@ it is *borne out* where the 95 % interval of the difference between two settings
 where it lies on the other side, else *undecided*. A verdict is "holds" where all claims of an experiment are borne out, "holds only if" where
 some are, "does not hold" where none is and one is contradicted, else "undecided". Intervals are of one comparison each, not corrected for their number.
 
-The unit is the DCGAN of Radford et al. 2015 on the 5,000 shipped digits, latest weights, no average; the *quick* form is shorter and
-narrower, for minutes on a CPU, and says what happens at the beginning of training only. {SAMPLES:,} samples of a run are measured ({POINTS:,}
+The unit is the DCGAN of Radford et al. 2015 on the 5,000 shipped digits, latest weights, no average; the *long* form is narrower,
+about 50 seconds of one core for a run, and the *quick* form is shorter, too, for minutes on a CPU: it says what happens at the beginning of training only. {SAMPLES:,} samples of a run are measured ({POINTS:,}
 points), made of the same latents (seed {LATENTS}). This page and every README are written by `python -m experiments.ablation` from the
 results.csv files: a sweep that is finished is measured with `--only=a03 --workdir=runs/a03`. A stopped sweep goes on with the same command.
 """
