@@ -1,4 +1,4 @@
-"""The kinds of the benchmark: recipes that should fail or not, half of them for calibration, half held out.
+"""The kinds of the benchmark: recipes that should fail or not, some for calibration, some held out.
 
 A kind's name says what was done to the recipe, never what a run is called: that is decided from its samples, by the rules of
 label.py. Points are the ring of 8 and the grid of 25 Gaussians under an MLP; pictures are 28 px, a DCGAN of width 8.
