@@ -83,11 +83,11 @@ def form_of(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def commands(one: Experiment) -> str:
-    """The commands of all forms, and what has been run."""
+    """The commands of all forms, and which of them the numbers are of."""
     done, lines = form_of(one.rows()), []
     for form in FORMS:
-        said = "measured below" if form == done else "not run yet"
-        lines += [f"# {form}: {size(one, form)}: {said}", command(one, form)]
+        said = ": measured below" if form == done else ""
+        lines += [f"# {form}: {size(one, form)}{said}", command(one, form)]
     lines.append(
         f"python -m experiments.ablation --only={one.name} --workdir=runs/{one.name}"
     )
