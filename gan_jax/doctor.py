@@ -102,8 +102,7 @@ class Doctor:
         if not self.case.early:
             known = {name: finite(self.rows, name) for name in COLUMNS}
             self.case = self.case._replace(
-                early={name: median(values) for name, values in known.items()},
-                size={name: median([abs(x) for x in v]) for name, v in known.items()},
+                early={n: median([abs(x) for x in v]) for n, v in known.items()},
                 first={name: v[0] for name, v in known.items() if v},
             )
         while len(self.rows) > LEAST and self.rows[0]["step"] <= (1 - PAST) * step:

@@ -52,13 +52,12 @@ LIMITS = Limits()
 
 class Case(NamedTuple):
     """What is known of a run beside the rows at hand: its loss's scale, how many answers of D an accuracy is of,
-    the medians of its first rows ("early") and of their absolute values ("size"), the very first values.
+    the sizes of its first rows ("early": medians of absolute values, as a critic's loss changes its sign), the very first values.
     """
 
     scale: Scale
     answers: int = 128
     early: Row = NOTHING
-    size: Row = NOTHING
     first: Row = NOTHING
 
 
@@ -82,7 +81,7 @@ class View:
         return median(values) if 2 * len(values) >= len(self.rows) else NAN
 
     def early(self, name: str) -> float | int:
-        """The column's early level."""
+        """The column's early size."""
         return self.case.early.get(name, NAN)
 
     def growth(self, name: str) -> float | int:
@@ -224,7 +223,7 @@ def period(values: Series) -> float:
 def divergence(view: View) -> Evidence | None:
     """A loss or a gradient a hundred times its early level, and still growing."""
     for name in ("loss/disc", "loss/gen", "grad/disc", "grad/gen"):
-        size = abs(view.mid(name)) / (view.case.size.get(name) or NAN)
+        size = abs(view.mid(name)) / (view.early(name) or NAN)
         if size > LIMITS.burst and view.growth(name) > LIMITS.risen:
             return view.told(name, times=size)
     return None

@@ -103,7 +103,7 @@ def pictures(half: str, *changes: Changes) -> Kind:
 
 
 C, H = "calibration", "held_out"
-CALIBRATION: dict[str, Kind] = {
+KINDS: dict[str, Kind] = {
     # meant to be healthy
     "ring_relativistic": points(C, RING, {"loss": "rp"}, PENALISED, falling(3000)),
     "grid_hinge_r1_r2": points(C, GRID, {"loss": "hinge"}, GRID_PENALISED),
@@ -168,9 +168,7 @@ CALIBRATION: dict[str, Kind] = {
     "digits_few": pictures(
         C, DIGITS, LONGER, {"data.source": "experiments.failures.sets:few_digits"}
     ),
-}
-HELD_OUT: dict[str, Kind] = {
-    # meant to be healthy
+    # held out: meant to be healthy
     "ring_relativistic_average": points(
         H, RING, {"loss": "ra"}, PENALISED, falling(3000)
     ),
@@ -218,7 +216,6 @@ HELD_OUT: dict[str, Kind] = {
         {"loss": "hinge", "data.source": "experiments.failures.sets:few_clothes"},
     ),
 }
-KINDS = CALIBRATION | HELD_OUT
 HALVES = (C, H)
 
 
