@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,3 +53,20 @@ def test_another_library_is_left_alone(monkeypatch):
 
     monkeypatch.setattr(heap.platform, "libc_ver", lambda: ("", ""))
     assert not heap.keep_freed_memory()
+
+
+def test_beside_an_accelerator_malloc_is_left_alone(monkeypatch, tmp_path):
+    from gan_jax import heap
+
+    asked = []
+    library = SimpleNamespace(mallopt=lambda *x: asked.append(x) or 1)
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: library)
+    monkeypatch.setattr(heap.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(heap, "_ACCELERATORS", (f"{tmp_path}/nvidia[0-9]*",))
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    (tmp_path / "nvidiactl").touch()
+    assert heap.keep_freed_memory() and len(asked) == 3
+    (tmp_path / "nvidia0").touch()
+    assert not heap.keep_freed_memory() and len(asked) == 3
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    assert heap.keep_freed_memory() and len(asked) == 6
