@@ -17,6 +17,7 @@ import argparse
 import importlib.util
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from functools import partial
 from itertools import product
@@ -153,7 +154,8 @@ def agree(ours, theirs):
 def ways_of(job, members, args):
     """{name: (chunk, members that it trains)}, each after a first step, and how many are PyTorch: the first ones."""
     ways, few = {}, spread(members, args.torch_members)
-    for threads in sorted({1, CORES} if args.torch else ()):
+    gpu = jax.default_backend() == "gpu"
+    for threads in sorted({1, 1 if gpu else CORES} if args.torch else ()):
         name = f"PyTorch loop, threads: {threads} ({len(few)} members timed)"
         ways[name] = torch_loop(job, few, threads), len(few)
     loops = len(ways)
@@ -161,7 +163,8 @@ def ways_of(job, members, args):
     for name, row in BACKENDS.items():
         if row.spread <= (len(jax.local_devices()) > 1):
             ways[f"gan_jax, {name}"] = together(job, members, name), len(members)
-    told = [chunk(0, 1) for chunk, _ in ways.values()]
+    with ThreadPoolExecutor(len(ways) if gpu else 1) as pool:  # they compile
+        told = list(pool.map(lambda way: way[0](0, 1), ways.values()))
     for theirs in told[:loops]:
         for pair in zip(spread(told[loops], len(few)), theirs, strict=True):
             agree(*pair)

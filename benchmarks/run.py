@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks.cases import CASES
 from benchmarks.suites import GROUPS
 from benchmarks.timing import TORCH, Plan, read, say, write
+from benchmarks.ways import PRECISIONS
 
 PEAK = {
     "cpu": 0.0,
@@ -38,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, with commas")
     parser.add_argument(
         "--cases", default="", help=f"of step, with commas: {', '.join(CASES)}"
+    )
+    parser.add_argument(
+        "--precisions", default="", help=f"likewise: {', '.join(PRECISIONS)}"
     )
     parser.add_argument(
         "--malloc",
@@ -77,8 +81,13 @@ def main() -> int:
     wanted = tuple(filter(None, args.cases.split(",")))
     if unknown := set(wanted) - set(CASES):
         words.error(f"unknown: {', '.join(sorted(unknown))}; cases: {', '.join(CASES)}")
+    precisions = tuple(filter(None, args.precisions.split(",")))
+    if unknown := set(precisions) - set(PRECISIONS):
+        words.error(
+            f"unknown: {', '.join(sorted(unknown))}; precisions: {', '.join(PRECISIONS)}"
+        )
     keep = args.malloc == "keep"
-    plan = Plan(args.suite, rounds, args.quick, peak, wanted, keep)
+    plan = Plan(args.suite, rounds, args.quick, peak, wanted, precisions, keep)
     rows, about, failed = [], {}, []
     with tempfile.TemporaryDirectory() as folder:
         for group in groups:

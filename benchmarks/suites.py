@@ -11,11 +11,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import count, product
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -38,23 +39,36 @@ from benchmarks.timing import (
     told_rate,
     write,
 )
-from benchmarks.ways import LOOP, LOSSES, all_theirs, generator, ours, same, stock
+from benchmarks.ways import (
+    LOOP,
+    LOSSES,
+    PRECISIONS,
+    all_theirs,
+    generator,
+    ours,
+    program,
+    same,
+    stock,
+)
 from gan_jax.feeding import draw
 from gan_jax.heap import keep_freed_memory
 from gan_jax.job import assemble
 from gan_jax.sampling import make_sampler
 
 Job = Callable[[], list[Row]]
-BATCHES = {"cpu": (64,), "gpu": (64, 128, 1024)}
-ON_CPU = {  # batches of the CPU's suite that are not 64
-    "dcgan64": (64, 128),
-    "dcgan128": (16,),
-    **dict.fromkeys(("sngan32", "wgangp32", "r3gan32"), (8,)),
+BATCHES = {  # that are not 64
+    "cpu": {
+        "dcgan64": (64, 128),
+        "dcgan128": (16,),
+        **dict.fromkeys(("sngan32", "wgangp32", "r3gan32"), (8,)),
+    },
+    "gpu": {"dcgan64": (128, 1024)},
 }
+OF_SUITE = {"cpu": ("float32", "bfloat16"), "gpu": ("tf32", "bfloat16")}
 BF16_ON_CPU = "dcgan28", 64  # one case tells; PyTorch's takes minutes at 64 px
 MEMBERS = {
     "cpu": {"ring": (8, 32, 128), "dcgan": (8, 32)},
-    "gpu": {"ring": (8, 32, 128), "dcgan": (8, 32, 64)},
+    "gpu": {"ring": (128,), "dcgan": (64,)},
 }
 QUICK_CASES = "ring", "dcgan28"
 FLOPS = {"dcgan64": 2.29e9, "sngan32": 44.3e9}  # of a step and example of its batch
@@ -68,37 +82,68 @@ SLOW = 1.0  # seconds of a step; slower ones make shorter loops
 def step(plan: Plan) -> Iterator[Job]:
     """A training step: PyTorch, stock Flax (two DCGANs), ours by itself and in its loop."""
     names = plan.cases or (QUICK_CASES if plan.quick else tuple(cases.CASES))
-    own = {} if plan.suite == "gpu" else ON_CPU
+    jobs = []
     for name in names:
-        batches = (8,) if plan.quick else own.get(name, BATCHES[plan.suite])
-        for batch, precision in product(batches, ("float32", "bfloat16")):
-            if (
-                plan.suite == "gpu"
-                or precision == "float32"
-                or (name, batch) == BF16_ON_CPU
-            ):
-                yield partial(step_rows, plan, name, batch, precision)
+        batches = (8,) if plan.quick else BATCHES[plan.suite].get(name, (64,))
+        for job in product((name,), batches, plan.precisions or OF_SUITE[plan.suite]):
+            spared = plan.suite == "cpu" and job[2] == "bfloat16"
+            if not spared or job[:2] == BF16_ON_CPU:
+                jobs.append(job)
+    if plan.suite == "cpu":
+        yield from (partial(step_rows, plan, job) for job in jobs)
+        return
+    # Compiling for a GPU takes a core most of a minute a program, and the host has many: all of it before the first timing.
+    with ThreadPoolExecutor(CORES) as pool:
+        made = [pool.submit(built, plan, *job) for job in jobs]
+    for job, future in zip(jobs, made, strict=True):
+        yield lambda job=job, future=future: step_rows(plan, job, future.result())
 
 
-def step_rows(plan: Plan, name: str, batch: int, precision: str) -> list[Row]:
+class Built(NamedTuple):
+    """A case and what runs it: two of our programs, which have been called."""
+
+    setting: Any
+    state: Any
+    examples: Any
+    step: Any
+    chunk: Any
+
+
+def built(plan: Plan, name: str, batch: int, precision: str) -> Built:
+    """A case of `step`, compiled."""
+    kind, products = PRECISIONS[precision]
+    with jax.default_matmul_precision(products):
+        setting = cases.setting(name, batch, plan.width, kind)
+        state, examples = cases.first(setting), cases.examples(setting, LOOP)
+        step, chunk = program(setting), program(setting, True)
+        for run, steps in (step, 1), (chunk, 2):
+            jax.block_until_ready(ours(run, state, examples, steps).call())
+    return Built(setting, state, examples, step, chunk)
+
+
+def step_rows(
+    plan: Plan, job: tuple[str, int, str], made: Built | None = None
+) -> list[Row]:
     """One case of `step`; the base is PyTorch as most code has it, where it is there."""
-    setting = cases.setting(name, batch, plan.width, precision)
-    state, examples = cases.first(setting), cases.examples(setting, LOOP)
-    ways = all_theirs(setting, state, precision, plan.quick)
-    single = ours(setting, state, examples, 1)
-    first = single.call()
-    if name in STOCK and precision == "float32":
-        nets = stock(setting.recipe.model)
-        plain = ours(setting, state, examples, 1, nets)
-        same(first, plain.call(), LOSSES)
-        ways["stock Flax, one step a dispatch"] = plain
-        if STOCK[name]:
-            looped = ours(setting, state, examples, STOCK[name], nets)
-            ways["stock Flax, in the loop"] = looped
-    ways["gan_jax, one step a dispatch"] = single
-    steps = LOOP if seconds(single) < SLOW else 2
-    ways["gan_jax, in its loop"] = ours(setting, state, examples, steps)
-    values = interleaved(ways, plan)
+    name, batch, precision = job
+    with jax.default_matmul_precision(PRECISIONS[precision][1]):
+        setting, state, examples, step, chunk = made or built(plan, *job)
+        ways = all_theirs(setting, state, step, precision, plan.quick)
+        single = ours(step, state, examples, 1)
+        first = single.call()
+        if name in STOCK and precision == "float32":
+            nets = stock(setting.recipe.model)
+            plain = ours(program(setting, nets=nets), state, examples, 1)
+            same(first, plain.call(), LOSSES)
+            ways["stock Flax, one step a dispatch"] = plain
+            if STOCK[name]:
+                run = program(setting, True, nets)
+                looped = ours(run, state, examples, STOCK[name])
+                ways["stock Flax, in the loop"] = looped
+        ways["gan_jax, one step a dispatch"] = single
+        steps = LOOP if seconds(single) < SLOW else 2
+        ways["gan_jax, in its loop"] = ours(chunk, state, examples, steps)
+        values = interleaved(ways, plan)
     rows = rows_of("step", name, values, batch=batch, precision=precision)
     if not plan.peak or plan.quick or name not in FLOPS:
         return rows
@@ -116,7 +161,7 @@ def population(plan: Plan) -> Iterator[Job]:
 
 def population_rows(plan: Plan, what: str, members: int) -> list[Row]:
     """One case of `population`."""
-    steps = plan.size(10, 2)
+    steps = plan.size({"cpu": 10, "gpu": 50}[plan.suite], 2)
     args = SimpleNamespace(torch=TORCH, torch_members=8)
     group = many.spread(many.members_of(what, steps), members)
     chunks, _ = many.ways_of(assemble(group[0]), group, args)
@@ -189,7 +234,8 @@ def main(group: str, plan_text: str, path: str) -> int:
             continue
         say(f"{group}: {rows[-1].case} {rows[-1].batch or ''} {rows[-1].precision}")
         write(path, rows, about)  # a stop keeps what is there
-        jax.clear_caches()
+        if plan.suite == "cpu":  # on a GPU the other jobs' programs lie there
+            jax.clear_caches()
     print(f"\n## {group}\n\n{GROUPS[group].__doc__}\n\n{table(rows)}", flush=True)
     return failed
 

@@ -42,7 +42,7 @@ class Way(NamedTuple):
 class Plan:
     """What is asked of a suite. suite: "cpu" or "gpu"; peak: TFLOP/s of the device, 0 if unknown; quick: all is tiny.
 
-    cases: of the group `step`, by name; () for all. keep: freed memory stays with the process, as in launch.py
+    cases, precisions: of the group `step`, by name; () for the suite's. keep: freed memory stays with the process, as in launch.py
     (gan_jax/heap.py), for every way, those of others too.
     """
 
@@ -51,6 +51,7 @@ class Plan:
     quick: bool = False
     peak: float = 0.0
     cases: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
     keep: bool = True
 
     @property

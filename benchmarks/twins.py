@@ -1,14 +1,14 @@
 """Our training step in PyTorch, with the same mathematics: what a benchmark compares our step with.
 
     own = setting("dcgan64"); state = first(own)
-    check(own, state, "best", first_losses(own, state)); twin = twin(own, state, "best")
+    twin = checked(own, state, "best", first_losses(own, state, program(own)))
     batch = twin.draw(); losses = twin.step(*batch); twin.sync()
 
 The same are: alternating updates with fresh fakes for each of D, G's first update taking D's last fakes where the recipe
 shares noise; real and fake judged apart where D has a BatchNorm or a spectral norm, with u moved by each judgement of
 D's updates and by none of G's; penalties by double backward; Adam; the average of G with its warm-up. Left out are the
 check for finite numbers and the logged metrics. BatchNorm's running variance is unbiased in PyTorch, and moves with
-every one of n_disc forwards of G (ours: the last); no loss depends on it. gp takes our drawn places in `check`.
+every one of n_disc forwards of G (ours: the last); no loss depends on it. gp takes our drawn places in `checked`.
 
 Where nothing of D sees a batch, real and fake are judged in one pass, unless a penalty wants slopes of one of them.
 """
@@ -19,13 +19,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from benchmarks.cases import Drawn, Setting, drawn, examples, floats
 from benchmarks.twin_networks import Basis, Spectral, networks
-from gan_jax.step import make_step
 from gan_jax.types import Batch, TrainState
 
 Tensor = torch.Tensor
@@ -231,16 +231,16 @@ def turned(x: Any, axes: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.array(x)).permute(axes)
 
 
-def twin(setting: Setting, state: TrainState, way: str) -> Twin:
-    """The setting in PyTorch from `state`, in one of WAYS; float32 is float32, without TF32."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+def twin(setting: Setting, state: TrainState, way: str, tf32: bool = False) -> Twin:
+    """The setting in PyTorch from `state`, in one of WAYS. tf32: whether a GPU's products of float32 are of TF32."""
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
     return Twin(setting, state, way)
 
 
 def slowed(setting: Setting, state: TrainState) -> tuple[Setting, TrainState]:
-    """The same with a hundredth of the learning rates; see `check`."""
+    """The same with a hundredth of the learning rates; see `checked`."""
     slow = {
         player: numbers | {"lr": SLOWLY * numbers["lr"]}
         for player, numbers in state.hyper["optim"].items()
@@ -249,34 +249,43 @@ def slowed(setting: Setting, state: TrainState) -> tuple[Setting, TrainState]:
     return setting._replace(hyper=hyper), replace(state, hyper=hyper)
 
 
-def first_losses(setting: Setting, state: TrainState) -> dict[str, Any]:
-    """Our metrics of the first step that `check` compares with."""
-    setting, state = slowed(setting, state)
-    batch = Batch(examples(setting, 1).image[0])
-    return jax.jit(make_step(setting.recipe, setting.nets))(state, batch)[1]
+def first_losses(setting: Setting, state: TrainState, step: Any) -> dict[str, Any]:
+    """Our metrics of the first step that `checked` compares with. step: our step's program; it may take its state."""
+    setting, state = slowed(setting, jax.tree.map(jnp.copy, state))
+    return step(state, Batch(examples(setting, 1).image[0]))[1]
 
 
-def check(setting: Setting, state: TrainState, way: str, ours: dict[str, Any]) -> None:
-    """Stop unless our first losses and a twin's agree, from the same examples, latents and places of gp.
+def checked(
+    setting: Setting,
+    state: TrainState,
+    way: str,
+    ours: dict[str, Any],
+    tf32: bool = False,
+) -> Twin:
+    """A twin after its first step. Stop unless its losses are ours, from the same examples, latents and places of gp.
 
-    To 1e-4, or 3e-2 where either side has bfloat16, of the loss or of D's mean |logit| where that is more (a
+    To 1e-4, or 3e-2 where either side has bfloat16 or TF32, of the loss or of D's mean |logit| where that is more (a
     Wasserstein loss is a difference of logits). G's loss and D's last follow updates of D: with a hundredth of the
     learning rates, since at their own a critic without bounds carries the rounding at its kinks past that (WGAN-GP,
     batch 8: 5e-4 after one update of D, whose size agrees to 5e-5, and 5e-3 after five).
     """
+    rates = [float(state.hyper["optim"][player]["lr"]) for player in ("gen", "disc")]
     setting, state = slowed(setting, state)
-    own = twin(setting, state, way)
+    own = twin(setting, state, way, tf32)
     batch = Batch(examples(setting, 1).image[0])
     latents = jax.tree.map(
         lambda x: torch.tensor(x, device=own.device), drawn(setting, state)
     )
     theirs = own.step(own.placed(floats(batch)), latents)
-    rough = own.how.autocast or setting.recipe.model.precision != "float32"
+    rough = own.how.autocast or setting.recipe.model.precision != "float32" or tf32
     agree(ours, theirs, 3e-2 if rough else 1e-4)
+    for optim, rate in zip(own.optims, rates, strict=True):
+        optim.param_groups[0]["lr"] = rate
+    return own
 
 
 def agree(ours: dict[str, Any], theirs: dict[str, Tensor], rtol: float) -> None:
-    """Stop unless PyTorch's losses are ours; see `check`."""
+    """Stop unless PyTorch's losses are ours; see `checked`."""
     said = [np.abs(np.float32(ours[f"logits/{x}"])).mean() for x in ("real", "fake")]
     for name, x in theirs.items():
         a, b = float(ours[name]), float(x)

@@ -18,8 +18,14 @@ from gan_jax.step import make_step
 from gan_jax.types import Batch, ModelSpec, Pair, TrainState
 
 LOOP = 8  # steps a dispatch of the loop
+PRECISIONS = {  # of the suite -> of the config, of JAX's products on a GPU
+    "float32": ("float32", "highest"),
+    "tf32": ("float32", "tensorfloat32"),
+    "bfloat16": ("bfloat16", None),
+}
 TORCH_WAYS = {  # precision -> ways of the twins
     "float32": ("eager", "best", "compile"),
+    "tf32": ("eager", "best", "compile"),
     "bfloat16": ("autocast", "compile_autocast"),
 }
 LOSSES = "loss/disc", "loss/gen"
@@ -57,17 +63,18 @@ def stock(spec: ModelSpec) -> Pair:
     return Pair(*(models.network(module, spec) for module in modules))
 
 
-def ours(
-    setting: Any, state: TrainState, examples: Batch, steps: int, nets: Any = None
-) -> Way:
-    """Our step, `steps` a dispatch: 1 by itself, more in the loop. A call gives the last step's metrics."""
+def program(setting: Any, looped: bool = False, nets: Any = None) -> Any:
+    """Our step, jitted, by itself or in the loop; it takes its state."""
     step = make_step(setting.recipe, nets or setting.nets)
+    return jax.jit(make_chunk(step, streamed) if looped else step, donate_argnums=0)
+
+
+def ours(run: Any, state: TrainState, examples: Batch, steps: int) -> Way:
+    """A `program`, `steps` a dispatch: 1 by itself, more in the loop. A call gives the last step's metrics."""
     state = jax.tree.map(jnp.copy, state)  # the first call takes it
     if steps == 1:
-        run = jax.jit(step, donate_argnums=0)
         fed = (jax.device_put(jax.tree.map(lambda x: x[0], examples)),)
     else:
-        run = jax.jit(make_chunk(step, streamed), donate_argnums=0)
         fed = jax.device_put(examples), np.int32(steps)
 
     def call() -> Any:
@@ -85,15 +92,16 @@ def same(a: Any, b: Any, names: Sequence[str]) -> None:
             raise SystemExit(f"{name} is {a[name]} and {b[name]}")
 
 
-def theirs(setting: Any, state: TrainState, way: str, first: dict[str, Any]) -> Way:
+def theirs(
+    setting: Any, state: TrainState, way: str, first: dict[str, Any], tf32: bool
+) -> Way:
     """A twin in PyTorch, checked against our first losses (`twins.first_losses`). Its examples lie on its device, its latents are fresh."""
     import torch
 
     from benchmarks import twins
 
     torch.set_num_threads(CORES)
-    twins.check(setting, state, way, first)
-    twin = twins.twin(setting, state, way)
+    twin = twins.checked(setting, state, way, first, tf32)
     real, latents = twin.draw()
 
     def call() -> Any:
@@ -126,24 +134,24 @@ def generator(setting: Any, state: TrainState, z: np.ndarray) -> Callable[[], An
 
 
 def all_theirs(
-    setting: Any, state: TrainState, precision: str, quick: bool = False
+    setting: Any, state: TrainState, step: Any, precision: str, quick: bool = False
 ) -> dict[str, Way]:
     """Every way of PyTorch that runs: the others are left out with a line on stderr; none without PyTorch.
 
-    quick: without the compiled ones.
+    step: our `program`, for the first losses. quick: without the compiled ones.
     """
     if not TORCH:
         return {}
     from benchmarks import twins
 
     names, ways = TORCH_WAYS[precision], {}
-    first = twins.first_losses(setting, state)
+    first = twins.first_losses(setting, state, step)
     for name in names:
         if quick and "compile" in name:
             continue
         title = f"PyTorch, {name.replace('_', ' ')}"
         try:
-            way = theirs(setting, state, name, first)
+            way = theirs(setting, state, name, first, precision == "tf32")
             way.wait(way.call())  # compiles, or refuses to
             ways[title] = way
         except Exception as error:  # what torch.compile may raise is not one type
