@@ -53,6 +53,7 @@ from benchmarks.ways import (
 from gan_jax.feeding import draw
 from gan_jax.heap import keep_freed_memory
 from gan_jax.job import assemble
+from gan_jax.models.conv import CONV
 from gan_jax.sampling import make_sampler
 
 Job = Callable[[], list[Row]]
@@ -66,6 +67,16 @@ BATCHES = {  # that are not 64
 }
 OF_SUITE = {"cpu": ("float32", "bfloat16"), "gpu": ("tf32", "bfloat16")}
 BF16_ON_CPU = "dcgan28", 64  # one case tells; PyTorch's takes minutes at 64 px
+FORMS = {  # cases of `forms`; at 64 px XLA's own takes minutes in a CPU's loop
+    "cpu": (("dcgan28", 16, "float32"),),
+    "gpu": (
+        ("dcgan64", 128, "tf32"),
+        ("dcgan64", 128, "bfloat16"),
+        ("dcgan64", 1024, "bfloat16"),
+        ("sngan32", 64, "bfloat16"),
+    ),
+    "quick": (("dcgan28", 8, "float32"),),
+}
 MEMBERS = {
     "cpu": {"ring": (8, 32, 128), "dcgan": (8, 32)},
     "gpu": {"ring": (128,), "dcgan": (64,)},
@@ -151,6 +162,27 @@ def step_rows(
     return [replace(r, note=f"MFU {short(work / np.median(r.values))} %") for r in rows]
 
 
+def forms(plan: Plan) -> Iterator[Job]:
+    """A step in its loop with each way to write convolutions (models.conv.CONV), beside XLA's own."""
+    for name, batch, precision in FORMS["quick" if plan.quick else plan.suite]:
+        yield partial(forms_rows, plan, name, batch, precision)
+
+
+def forms_rows(plan: Plan, name: str, batch: int, precision: str) -> list[Row]:
+    """One case of `forms`."""
+    kind, products = PRECISIONS[precision]
+    with jax.default_matmul_precision(products):
+        ways = {}
+        for form in CONV:
+            setting = cases.setting(
+                name, batch, plan.width, kind, **{"model.impl": form}
+            )
+            state, examples = cases.first(setting), cases.examples(setting, LOOP)
+            ways[form] = ours(program(setting, True), state, examples, LOOP)
+        values = interleaved(ways, plan)
+    return rows_of("forms", name, values, "plain", batch=batch, precision=precision)
+
+
 def population(plan: Plan) -> Iterator[Job]:
     """Many small GANs, time a member and step: every backend beside members one after another."""
     sizes = {"ring": (4,)} if plan.quick else MEMBERS[plan.suite]
@@ -200,6 +232,7 @@ def sampling_rows(plan: Plan, n: int) -> list[Row]:
 
 GROUPS: dict[str, Callable[[Plan], Iterator[Job]]] = {
     "step": step,
+    "forms": forms,
     "population": population,
     "data": feeding.feeding,
     "sampling": sampling,
