@@ -3,8 +3,8 @@
 A compiled program takes its temporary memory when it begins and gives it back when it ends. glibc takes large pieces
 for threads by mmap and returns them at once, so on a CPU each dispatch pays for zeroed pages anew: of a step of DCGAN-64
 at batch 64, 74,000 page faults for 300 MB, a quarter of a second of system time in 1.8 s. With one arena, no mmap and no
-trimming there are none. Beside an accelerator steps take no such memory, and the many threads that compile for it wait for
-one arena: there malloc is left alone.
+trimming there are none. Beside an accelerator steps take no memory of the host's, and malloc is left
+alone: all threads that compile for it would share the one arena.
 """
 
 import ctypes
