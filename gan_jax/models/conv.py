@@ -37,6 +37,7 @@ Channels = Float[Array, "n h w c"]
 Within = Float[Array, "k k group c"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+_FEW = 8  # pixels a side up to which `up` is one product on a CPU: 1.3 to 2.3 times as fast at 4, 1.0 to 1.4 at 7 and 8
 
 
 class Convolution(NamedTuple):
@@ -126,6 +127,32 @@ def _sub_pixel(y: Array, w: Array, stride: int, conv: Callable[..., Array]) -> A
     return out[:, crop : crop + height * stride, crop : crop + width * stride]
 
 
+def _overlapped(y: Array, w: Array, *, stride: int) -> Array:
+    """Transposed convolution as one matrix product, whose blocks of k x k pixels are summed where they overlap.
+
+    No block is computed past the image, as the k/s - 1 of `_sub_pixel` are: 1.6 times the work at 4x4, 1.1 at 16x16.
+    """
+    k, _, ci, co = w.shape
+    n, height, width, _ = y.shape
+    m = -(-k // stride)
+    low = _same(k, stride)[0]
+    w = jnp.pad(w, ((0, m * stride - k),) * 2 + ((0, 0),) * 2)
+    w = w.reshape(m, stride, m, stride, ci, co).transpose(5, 0, 2, 1, 3, 4)
+    wide = jnp.promote_types(y.dtype, jnp.float32)  # rounded once, after the sum
+    blocks = jnp.matmul(
+        y.reshape(-1, co), w.reshape(co, -1), preferred_element_type=wide
+    ).reshape(n, height, width, m, m, stride, stride, ci)
+
+    def placed(i: int, j: int) -> Array:
+        moved = (0, 0), (i, m - 1 - i), (j, m - 1 - j)
+        return jnp.pad(blocks[:, :, :, i, j], (*moved, *((0, 0),) * 3))
+
+    out = sum(placed(i, j) for i in range(m) for j in range(m)).astype(y.dtype)
+    out = out.transpose(0, 1, 3, 2, 4, 5)
+    out = out.reshape(n, (height + m - 1) * stride, (width + m - 1) * stride, ci)
+    return out[:, low : low + height * stride, low : low + width * stride]
+
+
 def _kernel_grad_products(x: Array, y: Array, *, k: int, stride: int) -> Array:
     """One matrix product for each row of the kernel: the patches of one row are k times fewer than all."""
     ci, co = x.shape[-1], y.shape[-1]
@@ -164,7 +191,11 @@ def up(y: Y, w: Kernel, stride: int) -> X:
 
     As `nn.ConvTranspose(transpose_kernel=True)`, "SAME"; sub-pixel form of Shi et al. 2016 (arXiv:1609.07009).
     """
-    return _sub_pixel(y, w, stride, _xla)
+    usual = partial(_sub_pixel, stride=stride, conv=_xla)
+    if stride == 1 or max(y.shape[1:3]) > _FEW:
+        return usual(y, w)
+    few = partial(_overlapped, stride=stride)
+    return lax.platform_dependent(y, w, cpu=few, default=usual)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from gan_jax.models import conv as writing
 from gan_jax.models.conv import CONV, _kernel_grad_conv, down, kernel_grad, up
 
 SHAPES = [
@@ -72,6 +73,20 @@ def test_equals_the_stock_convolutions_to_the_second_derivative(shape, way, dtyp
             return compare(way), compare("plain")
 
         close(*both(x, w, y), dtype)
+
+
+@pytest.mark.parametrize("shape", [x for x in SHAPES if x[1] > 1], ids=str)
+def test_many_pixels_have_the_values_of_few(shape, monkeypatch):
+    """`up` of a small image is a matrix product on a CPU, and of a larger one a convolution."""
+    _, w, y = draw(*shape)
+    texts, values = [], []
+    for few in 0, max(y.shape[1:3]):
+        monkeypatch.setattr(writing, "_FEW", few)
+        program = jax.jit(lambda y, w: up(y, w, shape[1])).lower(y, w)
+        texts.append(program.as_text())
+        values.append(program.compile()(y, w))
+    assert ["convolution" in text for text in texts] == [True, False]
+    close(*values)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
