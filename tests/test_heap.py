@@ -1,9 +1,8 @@
-"""Memory that was freed is taken again without a page fault, in threads too."""
+"""Memory that was freed is taken again without a page fault."""
 
 import platform
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.test_train import ROOT
 
 MIB = 96
 FAULTS = f"""
-import ctypes, resource, sys, threading
+import ctypes, resource, sys
 from gan_jax.heap import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
@@ -25,15 +24,13 @@ def touch():
     found.append(resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - begin)
 found = []
 for _ in range(3):
-    thread = threading.Thread(target=touch)
-    thread.start()
-    thread.join()
+    touch()
 print(*found)
 """
 
 
 def faults(way):
-    """Page faults of a thread that takes, fills and frees so much memory; of three threads in turn."""
+    """Page faults of taking, filling and freeing so much memory, three times."""
     command = [sys.executable, "-c", FAULTS, way]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -53,20 +50,3 @@ def test_another_library_is_left_alone(monkeypatch):
 
     monkeypatch.setattr(heap.platform, "libc_ver", lambda: ("", ""))
     assert not heap.keep_freed_memory()
-
-
-def test_beside_an_accelerator_malloc_is_left_alone(monkeypatch, tmp_path):
-    from gan_jax import heap
-
-    asked = []
-    library = SimpleNamespace(mallopt=lambda *x: asked.append(x) or 1)
-    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: library)
-    monkeypatch.setattr(heap.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(heap, "_ACCELERATORS", (f"{tmp_path}/nvidia[0-9]*",))
-    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    (tmp_path / "nvidiactl").touch()
-    assert heap.keep_freed_memory() and len(asked) == 3
-    (tmp_path / "nvidia0").touch()
-    assert not heap.keep_freed_memory() and len(asked) == 3
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert heap.keep_freed_memory() and len(asked) == 6
