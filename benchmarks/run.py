@@ -86,6 +86,8 @@ def main() -> int:
         words.error(
             f"unknown: {', '.join(sorted(unknown))}; precisions: {', '.join(PRECISIONS)}"
         )
+    if args.suite == "cpu" and "tf32" in precisions:
+        words.error("tf32 is a GPU's: with --suite=cpu float32 or bfloat16")
     keep = args.malloc == "keep"
     plan = Plan(args.suite, rounds, args.quick, peak, wanted, precisions, keep)
     rows, about, failed = [], {}, []

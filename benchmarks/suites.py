@@ -98,7 +98,7 @@ def step(plan: Plan) -> Iterator[Job]:
         batches = (8,) if plan.quick else BATCHES[plan.suite].get(name, (64,))
         for job in product((name,), batches, plan.precisions or OF_SUITE[plan.suite]):
             spared = plan.suite == "cpu" and job[2] == "bfloat16"
-            if not spared or job[:2] == BF16_ON_CPU:
+            if plan.precisions or not spared or job[:2] == BF16_ON_CPU:
                 jobs.append(job)
     if plan.suite == "cpu":
         yield from (partial(step_rows, plan, job) for job in jobs)

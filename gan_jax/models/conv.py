@@ -189,7 +189,8 @@ def down(x: X, w: Kernel, stride: int) -> Y:
 def up(y: Y, w: Kernel, stride: int) -> X:
     """Transposed convolution of y [n,h,w,co] with w [k,k,ci,co] -> [n,h*s,w*s,ci].
 
-    As `nn.ConvTranspose(transpose_kernel=True)`, "SAME"; sub-pixel form of Shi et al. 2016 (arXiv:1609.07009).
+    As `nn.ConvTranspose(transpose_kernel=True)`, "SAME"; sub-pixel form of Shi et al. 2016 (arXiv:1609.07009), and on a
+    CPU one matrix product where the image has few pixels.
     """
     usual = partial(_sub_pixel, stride=stride, conv=_xla)
     if stride == 1 or max(y.shape[1:3]) > _FEW:
