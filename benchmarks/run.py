@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -65,29 +66,31 @@ def environment(suite: str) -> dict[str, str]:
     return {**os.environ, **(hidden if suite == "cpu" else shared)}
 
 
+def listed(
+    words: argparse.ArgumentParser, text: str, what: str, table: Iterable[str]
+) -> tuple[str, ...]:
+    """The names in a list with commas; ends with code 2 where one is not in the table."""
+    names = tuple(filter(None, text.split(",")))
+    if unknown := set(names) - set(table):
+        words.error(
+            f"unknown: {', '.join(sorted(unknown))}; {what}: {', '.join(table)}"
+        )
+    return names
+
+
 def main() -> int:
     """Run the groups; 0, 1 when something in a group failed, 2 for wrong words or a device that is not there."""
     words = parser()
     args = words.parse_args()
-    groups = args.only.split(",")
-    if unknown := set(groups) - set(GROUPS):
-        words.error(
-            f"unknown: {', '.join(sorted(unknown))}; groups: {', '.join(GROUPS)}"
-        )
+    groups = listed(words, args.only, "groups", GROUPS)
+    wanted = listed(words, args.cases, "cases", CASES)
+    precisions = listed(words, args.precisions, "precisions", PRECISIONS)
+    if args.suite == "cpu" and "tf32" in precisions:
+        words.error("tf32 is a GPU's: with --suite=cpu float32 or bfloat16")
     if not TORCH:
         say("PyTorch is missing, and its rows are left out: pip install torch")
     peak = PEAK[args.suite] if args.peak < 0 else args.peak
     rounds = args.rounds or (2 if args.quick else 5)
-    wanted = tuple(filter(None, args.cases.split(",")))
-    if unknown := set(wanted) - set(CASES):
-        words.error(f"unknown: {', '.join(sorted(unknown))}; cases: {', '.join(CASES)}")
-    precisions = tuple(filter(None, args.precisions.split(",")))
-    if unknown := set(precisions) - set(PRECISIONS):
-        words.error(
-            f"unknown: {', '.join(sorted(unknown))}; precisions: {', '.join(PRECISIONS)}"
-        )
-    if args.suite == "cpu" and "tf32" in precisions:
-        words.error("tf32 is a GPU's: with --suite=cpu float32 or bfloat16")
     keep = args.malloc == "keep"
     plan = Plan(args.suite, rounds, args.quick, peak, wanted, precisions, keep)
     rows, about, failed = [], {}, []
