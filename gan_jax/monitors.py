@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gan_jax.leaves import named
@@ -17,7 +18,7 @@ from gan_jax.types import AnyArray, Metrics
 
 Examples = Float[AnyArray, "batch ..."]
 Number = Float[AnyArray, ""]
-SQUARINGS, STEPS = 4, 31  # of power iteration: 16 of its steps at once, so often
+STEPS, SQUARINGS = 32, 10  # of Lanczos, and of the small matrix that it leaves
 LEAST, SMALL = (
     16,
     128,
@@ -96,27 +97,60 @@ def smaller_gram(kernel: Float[AnyArray, "*inputs outputs"]) -> Float[Array, "n 
 
 
 def top_eigenvalues(grams: Float[AnyArray, "k n n"]) -> Float[Array, " k"]:
-    """The largest eigenvalue of symmetric matrices without negative ones, by 512 steps of power iteration.
+    """The largest eigenvalue of symmetric matrices without negative ones, by 32 steps of Lanczos.
 
-    Never more than it but by rounding; less by under (ln n) / 1000 of it, and by far less where it is alone. It begins
-    with a column of the 16th power, the one of the largest diagonal element, and is products of matrices alone, whatever
-    the device and the axes it is mapped over.
+    Never more than it but by rounding, and less where others crowd below it: of random kernels of 1,024 by under
+    1 in a thousand. Vectors are not made orthogonal again, which repeats eigenvalues and adds none (Paige 1980,
+    doi:10.1016/0024-3795(80)90167-6). All is products of matrices, whatever the device and the axes it is mapped over.
     """
-    product = partial(jnp.matmul, precision="highest")
+    largest = _diagonal(grams).max(axis=-1)[:, None, None]
+    grams = grams / jnp.maximum(largest, TINY)
 
-    def scaled(x: Any) -> Any:
-        most = jnp.max(jnp.abs(x), axis=(-2, -1), keepdims=True)
-        return x / jnp.maximum(most, TINY)
+    def step(at: Any, _: Any) -> Any:
+        before, now, far = at
+        ahead = _product(grams, now) - far * before
+        along = _inner(ahead, now)
+        after, further = _unit(ahead - along * now)
+        return (now, after, further), (along, further)
 
-    power = jax.lax.fori_loop(
-        0, SQUARINGS, lambda _, x: scaled(product(x, x)), scaled(grams)
-    )
-    column = jnp.argmax(jnp.diagonal(power, axis1=-2, axis2=-1), axis=-1)
-    vector = jnp.take_along_axis(power, column[:, None, None], axis=-1)
-    vector = jax.lax.fori_loop(0, STEPS, lambda _, v: scaled(product(power, v)), vector)
-    square = jnp.sum(vector * vector, axis=(-2, -1))
-    along = jnp.sum(vector * product(grams, vector), axis=(-2, -1))
-    return along / jnp.maximum(square, TINY)
+    # no kernel that is made by a rule is orthogonal to noise, as one of a chequered pattern may be to its own columns
+    noise = np.random.default_rng(0).normal(size=(grams.shape[-1], 1))
+    first, _ = _unit(_product(grams, noise.astype(np.float32)))
+    begin = jnp.zeros_like(first), first, jnp.zeros_like(largest)
+    _, told = jax.lax.scan(step, begin, length=STEPS)
+    along, far = (x[..., 0, 0].T for x in told)
+    return largest[:, 0, 0] * _top_of_tridiagonal(along, far[:, :-1])
+
+
+def _top_of_tridiagonal(
+    diagonal: Float[Array, "k s"], beside: Float[Array, "k s_1"]
+) -> Float[Array, " k"]:
+    """By 1,024 steps of power iteration, of which each squaring doubles the number."""
+    whole = jax.vmap(lambda a, b: jnp.diag(a) + jnp.diag(b, 1) + jnp.diag(b, -1))
+    matrices = whole(diagonal, beside)
+
+    def squared(_: Any, x: Any) -> Any:
+        x = _product(x, x)
+        return x / jnp.maximum(_diagonal(x).max(axis=-1)[:, None, None], TINY)
+
+    power = jax.lax.fori_loop(0, SQUARINGS, squared, matrices)
+    column = jnp.argmax(_diagonal(power), axis=-1)[:, None, None]
+    vector, _ = _unit(jnp.take_along_axis(power, column, axis=-1))
+    return _inner(vector, _product(matrices, vector))[:, 0, 0]
+
+
+_product = partial(jnp.matmul, precision="highest")
+_diagonal = partial(jnp.diagonal, axis1=-2, axis2=-1)
+
+
+def _inner(a: Any, b: Any) -> Any:
+    return jnp.sum(a * b, axis=-2, keepdims=True)
+
+
+def _unit(vector: Any) -> tuple[Any, Any]:
+    """(Vectors of length 1, their lengths before); of 0 none."""
+    length = jnp.sqrt(_inner(vector, vector))
+    return vector / jnp.maximum(length, TINY), length
 
 
 def distances(x: Examples) -> Float[Array, "batch batch"]:

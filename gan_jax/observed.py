@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from gan_jax import monitors
 from gan_jax.games import Deal
@@ -74,17 +75,23 @@ class Observer:
         held_out = None if held_out is None else self.fewer(held_out)
         seats = self.seats(state, batch)
 
+        shapes: list[Any] = []
+
         def point(players: Pair, turn: Any) -> tuple[Pair, Any]:
             found, made = self.find(players, seats)
             look = partial(self.look, players.disc, seats.disc, made, held_out)
             seen = only(turn == 0, look)
-            return self.moved(players, found, seats, turn), (found, seen)
+            # as one array: a small network's loop spends its time on writing many
+            told, back = ravel_pytree((found.metrics, found.firsts, seen))
+            shapes.append(back)
+            return self.moved(players, found, seats, turn), (found.slopes, told)
 
         turns = jnp.arange(POINTS)
-        players, (found, seen) = jax.lax.scan(point, state.players, turns)
-        here = jax.tree.map(lambda x: x[0], (found, seen))
-        metrics = here[1] | self.told(here[0], state.players)
-        metrics |= changes(state.players, players, found.slopes)
+        players, (slopes, told) = jax.lax.scan(point, state.players, turns)
+        said, firsts, seen = shapes[-1](told[0])
+        here = Found(jax.tree.map(lambda x: x[0], slopes), said, firsts)
+        metrics = seen | self.told(here, state.players)
+        metrics |= changes(state.players, players, slopes)
         scalars = {name: x for name, x in metrics.items() if not x.ndim}
         return metrics | gathered(scalars, self.turns.axis)
 

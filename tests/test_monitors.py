@@ -62,13 +62,32 @@ def test_a_transposed_kernel_is_turned():
         np.testing.assert_allclose(got, np.linalg.norm(matrix, 2), rtol=1e-3)
 
 
-@pytest.mark.parametrize("shape", [(300, 200), (64, 64), (1, 9), (4, 4, 16, 128)])
+RANDOM = (1024, 1024), (300, 200), (64, 64), (1, 9), (4, 4, 16, 128)
+
+
+@pytest.mark.parametrize("shape", RANDOM)
 def test_of_random_kernels_to_one_in_a_thousand(shape):
     """Their singular values are crowded below the largest, which is the worst case."""
     kernel = RNG.normal(size=shape).astype(np.float32)
     exact = np.linalg.norm(kernel.reshape(-1, shape[-1]).astype(np.float64), 2)
     (got,) = monitors.spectral_norms({"a": {"kernel": kernel}}).values()
     assert 0.999 < got / exact < 1 + 1e-5
+
+
+def test_of_a_kernel_whose_largest_column_is_no_part_of_the_largest_direction():
+    """Three columns of length 1 side by side are longer than one of length 1.2."""
+    kernel = np.zeros((4, 4), np.float32)
+    kernel[0, :3], kernel[1, 3] = 1, 1.2
+    (got,) = monitors.spectral_norms({"a": {"kernel": kernel}}).values()
+    np.testing.assert_allclose(got, np.sqrt(3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_of_singular_values_that_fall_slowly(scale):
+    values = scale * 0.99 ** np.arange(200)
+    kernel = kernel_of(values, (200, 200))
+    (got,) = monitors.spectral_norms({"a": {"kernel": kernel}}).values()
+    assert 0.999 < got / scale < 1 + 1e-5
 
 
 def test_of_equal_singular_values():
