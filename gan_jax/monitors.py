@@ -100,8 +100,8 @@ def top_eigenvalues(grams: Float[AnyArray, "k n n"]) -> Float[Array, " k"]:
     """The largest eigenvalue of symmetric matrices without negative ones, by 32 steps of Lanczos.
 
     Never more than it but by rounding, and less where others crowd below it: of 80 random kernels of 512 the norm was
-    at worst 1 in a thousand less, of 32 of 1,024 6. Vectors are not made orthogonal again, which repeats eigenvalues and adds none (Paige 1980,
-    doi:10.1016/0024-3795(80)90167-6). All is products of matrices, whatever the device and the axes it is mapped over.
+    at worst 1 in a thousand less, of 32 of 1,024 6. Vectors are not made orthogonal again, which repeats
+    eigenvalues and adds none (Paige 1980, doi:10.1016/0024-3795(80)90167-6). All is products of matrices, whatever the device and the axes it is mapped over.
     """
     largest = _diagonal(grams).max(axis=-1)[:, None, None]
     grams = grams / jnp.maximum(largest, TINY)
