@@ -136,14 +136,15 @@ def phases(began: str, config: str) -> dict[str, float]:
 
 def memory(plan: Plan) -> Jobs:
     """Peak memory of training each case, a process each: resident on a CPU, of the device on a GPU."""
-    names = ("ring", "dcgan28") if plan.quick else tuple(cases.CASES)
+    names = plan.cases or (("ring", "dcgan28") if plan.quick else tuple(cases.CASES))
     for name in names:
-        yield partial(memory_rows, plan, name)
+        batch, *_ = cases.BATCHES[plan.suite].get(name, (64,))
+        yield partial(memory_rows, plan, name, plan.size(batch))
 
 
-def memory_rows(plan: Plan, name: str) -> list[Row]:
-    """One case of `memory`."""
-    batch, precision = plan.size({"cpu": 64, "gpu": 128}[plan.suite]), "float32"
+def memory_rows(plan: Plan, name: str, batch: int) -> list[Row]:
+    """One case of `memory`, its first batch of `step`."""
+    precision = "float32"
     ways = {"gan_jax, in its loop": "ours"}
     if TORCH:
         ways = {f"PyTorch, {x}": x for x in TORCH_WAYS[precision][:2]} | ways

@@ -21,6 +21,14 @@ from gan_jax.step import init, prepare
 from gan_jax.turns import bind
 from gan_jax.types import Batch, Hyper, Pair, Recipe, TrainState
 
+BATCHES = {  # that are not 64
+    "cpu": {
+        "dcgan64": (64, 128),
+        "dcgan128": (16,),
+        **dict.fromkeys(("sngan32", "wgangp32", "r3gan32"), (8,)),
+    },
+    "gpu": {"dcgan64": (128, 1024)},
+}
 ROOT = Path(__file__).parents[1]
 _PLAIN = {"schedule": "", "data.flip": False}
 _UNTOLD = {"model.condition": "none", "augment.ada": False, "augment.p": 1.0}

@@ -57,14 +57,6 @@ from gan_jax.models.conv import CONV
 from gan_jax.sampling import make_sampler
 
 Job = Callable[[], list[Row]]
-BATCHES = {  # that are not 64
-    "cpu": {
-        "dcgan64": (64, 128),
-        "dcgan128": (16,),
-        **dict.fromkeys(("sngan32", "wgangp32", "r3gan32"), (8,)),
-    },
-    "gpu": {"dcgan64": (128, 1024)},
-}
 OF_SUITE = {"cpu": ("float32", "bfloat16"), "gpu": ("tf32", "bfloat16")}
 BF16_ON_CPU = "dcgan28", 64  # one case tells; PyTorch's takes minutes at 64 px
 FORMS = {  # cases of `forms`; at 64 px XLA's own takes minutes in a CPU's loop
@@ -95,7 +87,7 @@ def step(plan: Plan) -> Iterator[Job]:
     names = plan.cases or (QUICK_CASES if plan.quick else tuple(cases.CASES))
     jobs = []
     for name in names:
-        batches = (8,) if plan.quick else BATCHES[plan.suite].get(name, (64,))
+        batches = (8,) if plan.quick else cases.BATCHES[plan.suite].get(name, (64,))
         for job in product((name,), batches, plan.precisions or OF_SUITE[plan.suite]):
             spared = plan.suite == "cpu" and job[2] == "bfloat16"
             if plan.precisions or not spared or job[:2] == BF16_ON_CPU:
