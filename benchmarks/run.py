@@ -39,7 +39,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", choices=PEAK, required=True)
     parser.add_argument("--only", default=",".join(GROUPS), help="groups, with commas")
     parser.add_argument(
-        "--cases", default="", help=f"of step and memory, with commas: {', '.join(CASES)}"
+        "--cases",
+        default="",
+        help=f"of step and memory, with commas: {', '.join(CASES)}",
     )
     parser.add_argument(
         "--precisions", default="", help=f"likewise: {', '.join(PRECISIONS)}"
