@@ -312,7 +312,8 @@ def test_data_live_on_a_device_where_they_fit_beside_the_program(monkeypatch, ho
         config.override(c, name, value)
     config.override(c, "parallel", how)
     this = assemble(c)
-    need, size = [], job.nbytes(job.table_of(this.dataset))
+    table = job.table_of(this.dataset)
+    need, size = [], job.nbytes(table)
     monkeypatch.setattr(job.jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(job, "check_capacity", lambda *_: None)
 
@@ -328,7 +329,8 @@ def test_data_live_on_a_device_where_they_fit_beside_the_program(monkeypatch, ho
 
     monkeypatch.setattr(job, "taken", note)
     runner, feed, resident = room_is(2**40)
-    assert resident and need[0] > size
+    # jax 0.12 takes labels that the recipe does not read out of the program
+    assert resident and need[0] > job.nbytes(table.image)
     state = runner.place(this.first(np.uint32(0)))
     after, metrics = runner.chunk(state, feed, np.int32(1))
     assert int(after.step) == 1 and shape_of_state(this).step.shape == ()
