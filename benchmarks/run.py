@@ -9,6 +9,7 @@ where it is installed. On one core: `taskset -c 0` before the line. --quick make
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ PEAK = {
     "gpu": 790.0,
 }  # TFLOP/s: what a dense bfloat16 product reaches on an H200
 NO_DEVICE = 2
+STOPPED = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,6 +98,7 @@ def main() -> int:
     keep = args.malloc == "keep"
     plan = Plan(args.suite, rounds, args.quick, peak, wanted, precisions, keep)
     rows, about, failed = [], {}, []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         for group in groups:
             path = Path(folder, group)
@@ -107,17 +110,20 @@ def main() -> int:
                 json.dumps(asdict(plan)),
                 str(path),
             ]
-            done = subprocess.run(command, env=environment(args.suite))
-            if done.returncode == NO_DEVICE:
+            try:
+                code = subprocess.run(command, env=environment(args.suite)).returncode
+            except KeyboardInterrupt:
+                code = STOPPED
+            if code == NO_DEVICE:
                 return NO_DEVICE
-            failed += [group] * (done.returncode != 0)
+            failed += [group] * (code != 0)
             if path.is_file():
                 more, about = read(path)
                 rows += more
-            if (
-                args.json and rows
-            ):  # after each group, so that a stop keeps what is there
+            if args.json and rows:  # a stop keeps what is there
                 write(args.json, rows, about)
+            if code == STOPPED:
+                break
     if failed:
         say(f"not all of it ran: {', '.join(failed)}")
     return int(bool(failed))
