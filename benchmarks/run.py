@@ -82,8 +82,18 @@ def listed(
     return names
 
 
+def finished(command: list[str], env: dict[str, str]) -> int:
+    """A command's exit code; STOPPED after Ctrl-C or SIGTERM, which end it with all that it has started."""
+    with subprocess.Popen(command, env=env, process_group=0) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGKILL)
+            return STOPPED
+
+
 def main() -> int:
-    """Run the groups; 0, 1 when something in a group failed, 2 for wrong words or a device that is not there."""
+    """Run the groups; 0, 1 when something in a group failed or was stopped, 2 for wrong words or a device that is not there."""
     words = parser()
     args = words.parse_args()
     groups = listed(words, args.only, "groups", GROUPS)
@@ -110,10 +120,7 @@ def main() -> int:
                 json.dumps(asdict(plan)),
                 str(path),
             ]
-            try:
-                code = subprocess.run(command, env=environment(args.suite)).returncode
-            except KeyboardInterrupt:
-                code = STOPPED
+            code = finished(command, environment(args.suite))
             if code == NO_DEVICE:
                 return NO_DEVICE
             failed += [group] * (code != 0)

@@ -7,11 +7,12 @@
 The first trains DCGAN-28 and the MLP of configs/ring.py over 1, 2, 4 devices (jit and pmap) and over 2 processes of
 one device, equal batches a device, each beside one device that does the same total work. Every way is a process of its
 own that compiles once; then all take their turns in each round. On a CPU the devices share its cores, all of which one
-device uses in large operations already: what is seen is the overhead of sharding, not what accelerators gain. Prints milliseconds a step and
-the ratio to one device (median, range over rounds), the FLOPs of all devices over those of the one (1 if all work is
-divided), the largest difference of a parameter after 5 steps beside the most that an array differs by as a share of the
-way it went, and what the compiled step sends between devices. A share of more than 5 % (jit) ends it with code 1: a rounded sum
-turns a ReLU of a wide network on or off here and there, which single parameters show, but a wrong sum changes them all. `--platform=cuda`: the same on the GPUs that are there.
+device uses in large operations already: what is seen is the overhead of sharding, not what accelerators gain. Prints
+milliseconds a step and the ratio to one device (median, range over rounds), the FLOPs of all devices over those of the
+one (1 if all work is divided), what the compiled step sends between devices, and after 5 steps the largest difference
+of a parameter and, of all arrays, of its way from the first step. More than 5 % of that (jit) ends it with code 1. A
+rounded sum turns a ReLU of a wide network on or off here and there, which a few parameters show; a wrong sum is seen in
+whole arrays. `--platform=cuda`: the same on the GPUs that are there.
 
 The second computes the efficiency on many accelerators from the table NETWORKS and published bandwidths: it measures
 nothing. `--step-ms` puts a measured step time of one device in the place of an assumed one. The third counts the FLOPs
@@ -102,9 +103,7 @@ def child(told: dict[str, Any]) -> None:
 
 def parameters(state: TrainState) -> list[np.ndarray]:
     """Copies of both players' arrays."""
-    return jax.tree.leaves(
-        [jax.tree.map(np.array, p.params) for p in near(state).players]
-    )
+    return [np.array(x) for p in near(state).players for x in jax.tree.leaves(p.params)]
 
 
 class Way:
@@ -264,11 +263,9 @@ def main() -> None:
         more, messages, same = measured(what, args)
         rows, sent, good = rows + more, sent + messages, good and same
     print(HEAD, *rows, "", HEAD_SENT, *sent, sep="\n")
-    return (
-        None
-        if good
-        else sys.exit(f"parameters differ by more than {MOST:.0%} of their way")
-    )
+    if not good:
+        sys.exit(f"parameters differ by more than {MOST:.0%} of their way")
+    return None
 
 
 HEAD = (

@@ -267,8 +267,8 @@ def checked(
     To 1e-4, or 3e-2 where either side has bfloat16 or TF32, of the loss or of D's mean |logit| where that is more (a
     Wasserstein loss is a difference of logits), and of gp, the square of a slope's distance from 1, its root where that
     is more. G's loss and D's last follow updates of D: with a hundredth of the learning rates, since at their own a
-    critic without bounds carries the rounding at its kinks past that (WGAN-GP,
-    batch 8: 5e-4 after one update of D, whose size agrees to 5e-5, and 5e-3 after five).
+    critic without bounds carries the rounding at its kinks past that (WGAN-GP, batch 8: 5e-4 after one update of D,
+    whose size agrees to 5e-5, and 5e-3 after five).
     """
     rates = [float(state.hyper["optim"][player]["lr"]) for player in ("gen", "disc")]
     setting, state = slowed(setting, state)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import scaling_model as model
-from benchmarks.scaling import collectives
+from benchmarks.scaling import apart, collectives
 
 PAGE = (Path(__file__).parents[1] / "docs/scaling.md").read_text()
 SMALL = model.Net(16, 4, 0.0, {"model.width": 4, "n_disc": 2})
@@ -113,6 +113,23 @@ ENTRY %main {
   %e = f32[100]{0} all-gather(%x), dimensions={0}
 """
     assert collectives(text) == (2, 1, 32 + 6 + 4 + 8)
+
+
+class Trained:
+    """A way whose arrays went from 0."""
+
+    def __init__(self, *arrays):
+        after = [np.array(x) for x in arrays]
+        self.params = lambda: ([np.zeros_like(x) for x in after], after)
+
+
+def test_an_array_is_judged_by_the_way_that_it_went():
+    """A short way that is half wrong weighs more than a large difference of a long one; what stands still is at 0."""
+    base = Trained([30.0, 40.0], [0.0, 2e-3], [0.0])
+    way = Trained([30.0, 39.5], [0.0, 1e-3], [0.0])
+    assert apart(way, base) == pytest.approx((0.5, 0.5))
+    assert apart(base, base) == (0.0, 0.0)
+    assert apart(Trained([30.0, 40.5]), Trained([30.0, 40.0])) == (0.5, 0.01)
 
 
 def test_the_page_shows_what_the_code_computes():
