@@ -4,8 +4,9 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from gan_jax.heap import keep_freed_memory
+        from gan_jax.heap import begin_again, keep_freed_memory
 
+        begin_again()
         keep_freed_memory()
         from gan_jax.cli import main  # seconds: Ctrl-C may meet it
     except KeyboardInterrupt:

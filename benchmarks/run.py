@@ -21,6 +21,7 @@ from benchmarks.cases import CASES
 from benchmarks.suites import GROUPS
 from benchmarks.timing import TORCH, Plan, read, say, write
 from benchmarks.ways import PRECISIONS
+from gan_jax.heap import with_huge_pages
 
 PEAK = {
     "cpu": 0.0,
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--malloc",
         choices=("keep", "system"),
         default="keep",
-        help="keep: freed memory stays with the process, as launch.py has it, for every way (default)",
+        help="keep: freed memory stays with the process and pages are huge, as launch.py has it, for every way (default)",
     )
     parser.add_argument("--rounds", type=int, default=0, help="0: 5, or 2 if quick")
     parser.add_argument("--quick", action="store_true")
@@ -63,11 +64,15 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def environment(suite: str) -> dict[str, str]:
-    """Of a group's process: no GPU for the CPU's suite; on a GPU neither library takes memory ahead of need."""
+def environment(suite: str, keep: bool) -> dict[str, str]:
+    """Of a group's process: no GPU for the CPU's suite; on a GPU neither library takes memory ahead of need.
+
+    keep: huge pages, as launch.py begins with (gan_jax/heap.py).
+    """
     hidden = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    return {**os.environ, **(hidden if suite == "cpu" else shared)}
+    env = {**os.environ, **(hidden if suite == "cpu" else shared)}
+    return with_huge_pages(env) if keep else env
 
 
 def listed(
@@ -120,7 +125,7 @@ def main() -> int:
                 json.dumps(asdict(plan)),
                 str(path),
             ]
-            code = finished(command, environment(args.suite))
+            code = finished(command, environment(args.suite, keep))
             if code == NO_DEVICE:
                 return NO_DEVICE
             failed += [group] * (code != 0)

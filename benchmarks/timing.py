@@ -95,7 +95,11 @@ def seconds(way: Way, calls: int = 1) -> float:
 
 
 def interleaved(ways: dict[str, Way], plan: Plan) -> dict[str, list[float]]:
-    """Milliseconds a unit of each way and round. Each way has run twice before: the first call compiles."""
+    """Milliseconds a unit of each way and round. Each way has run twice before: the first call compiles.
+
+    A turn begins with a call that does not count: training follows upon training, and not upon the others' turns, after
+    which its memory has to be fetched again (half a second of a step of 2.5 s, where the system is a guest of another).
+    """
     calls, spent, times = {}, dict.fromkeys(ways, 0.0), {name: [] for name in ways}
     for name, way in ways.items():
         seconds(way)
@@ -104,6 +108,7 @@ def interleaved(ways: dict[str, Way], plan: Plan) -> dict[str, list[float]]:
     for _ in range(plan.rounds):
         for name, way in ways.items():
             if spent[name] < _MOST_SECONDS:
+                seconds(way)
                 took = seconds(way, calls[name])
                 spent[name] += took
                 times[name].append(1e3 * took / calls[name] / way.units)

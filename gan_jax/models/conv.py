@@ -38,6 +38,14 @@ Within = Float[Array, "k k group c"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW = 8  # pixels a side up to which `up` is one product on a CPU: 1.3 to 2.3 times as fast at 4, 1.0 to 1.4 at 7 and 8
+_FEWEST, _DEEP = (
+    4,
+    4096,
+)  # pixels a side and entries seen by a pixel, where `down` is a product on a CPU, 1.3 times as fast
+_LONG, _SOME = (
+    16,
+    32,
+)  # pixels a row of the output, channels from which a kernel's gradient is of blocks: 1.1 to 1.8 times as fast
 _WIDE = 64  # channels from which patches are transposed before their product: of 3 it takes 1.4 times as long on two cores
 
 
@@ -138,15 +146,16 @@ def _overlapped(y: Array, w: Array, *, stride: int) -> Array:
     m = -(-k // stride)
     low = _same(k, stride)[0]
     w = jnp.pad(w, ((0, m * stride - k),) * 2 + ((0, 0),) * 2)
-    w = w.reshape(m, stride, m, stride, ci, co).transpose(5, 0, 2, 1, 3, 4)
     wide = jnp.promote_types(y.dtype, jnp.float32)  # rounded once, after the sum
-    blocks = jnp.matmul(
-        y.reshape(-1, co), w.reshape(co, -1), preferred_element_type=wide
-    ).reshape(n, height, width, m, m, stride, stride, ci)
+    # As the kernel lies: its pixels in another order are milliseconds of copying where channels are many.
+    over = (((1,), (1,)), ((), ()))
+    blocks = lax.dot_general(
+        y.reshape(-1, co), w.reshape(-1, co), over, preferred_element_type=wide
+    ).reshape(n, height, width, m, stride, m, stride, ci)
 
     def placed(i: int, j: int) -> Array:
         moved = (0, 0), (i, m - 1 - i), (j, m - 1 - j)
-        return jnp.pad(blocks[:, :, :, i, j], (*moved, *((0, 0),) * 3))
+        return jnp.pad(blocks[:, :, :, i, :, j], (*moved, *((0, 0),) * 3))
 
     out = sum(placed(i, j) for i in range(m) for j in range(m)).astype(y.dtype)
     out = out.transpose(0, 1, 3, 2, 4, 5)
@@ -155,6 +164,14 @@ def _overlapped(y: Array, w: Array, *, stride: int) -> Array:
 
 
 def _kernel_grad_products(x: Array, y: Array, *, k: int, stride: int) -> Array:
+    """Matrix products for each row of the kernel: of blocks where rows are long, and of gathered patches where not."""
+    form = _kernel_grad_patches
+    if y.shape[2] >= _LONG and x.shape[-1] >= _SOME:
+        form = _kernel_grad_blocks
+    return form(x, y, k=k, stride=stride)
+
+
+def _kernel_grad_patches(x: Array, y: Array, *, k: int, stride: int) -> Array:
     """One matrix product for each row of the kernel: the patches of one row are k times fewer than all.
 
     Transposed first where they are wide: XLA's product of a transposed factor takes up to 1.3 times as long on one core.
@@ -166,6 +183,34 @@ def _kernel_grad_products(x: Array, y: Array, *, k: int, stride: int) -> Array:
     if ci >= _WIDE:
         patches = [lax.optimization_barrier(row) for row in patches]
     return jnp.stack([_matmul(row, y) for row in patches]).reshape(k, k, ci, co)
+
+
+def _kernel_grad_blocks(x: Array, y: Array, *, k: int, stride: int) -> Array:
+    """Rows of x as they lie, in blocks of `stride` pixels, by y moved to each block that its pixels see.
+
+    Nothing is gathered: the copies are k/s times x and y instead of k*k/(s*s) times x, for m - 1 blocks a row past the
+    image (m = k/s, rounded up). Barriers keep each copy whole; fused into the next one, XLA makes it element by element.
+    """
+    whole = lax.optimization_barrier
+    n, rows, width, co = y.shape
+    high, wide, ci = x.shape[1:]
+    m, low = -(-k // stride), _same(k, stride)[0]
+    blocks = width + m - 1
+    ends = stride * (rows + m - 1) - high - low, stride * blocks - wide - low
+    places = ((0, 0, 0), (low, ends[0], 0), (low, ends[1], 0), (0, 0, 0))
+    x = whole(lax.pad(x, jnp.zeros((), x.dtype), places))
+    x = x.reshape(n, rows + m - 1, stride, blocks * stride * ci)
+    moved = [((0, 0), (0, 0), (i, m - 1 - i), (0, 0)) for i in range(m)]
+    y = jnp.concatenate([whole(jnp.pad(y, place)) for place in moved], axis=-1)
+    y = whole(y.reshape(-1, m * co))
+
+    def row(i: int) -> Array:
+        begin = i // stride
+        seen = whole(x[:, begin : begin + rows, i % stride].reshape(-1, stride * ci))
+        return whole(_matmul(seen.T, y))
+
+    out = jnp.stack([row(i) for i in range(k)]).reshape(k, stride, ci, m, co)
+    return out.transpose(0, 3, 1, 2, 4).reshape(k, m * stride, ci, co)[:, :k]
 
 
 def _kernel_grad_conv(x: Array, y: Array, *, k: int, stride: int) -> Array:
@@ -187,7 +232,11 @@ def _kernel_grad_conv(x: Array, y: Array, *, k: int, stride: int) -> Array:
 def down(x: X, w: Kernel, stride: int) -> Y:
     """Convolution of x [n,H,W,ci] with w [k,k,ci,co] -> [n,H/s,W/s,co] (as `nn.Conv`, "SAME")."""
     _check(x, stride)
-    return _xla(x, w, stride, _same(w.shape[0], stride))
+    usual = partial(_xla, stride=stride, pad=_same(w.shape[0], stride))
+    if max(x.shape[1:3]) > stride * _FEWEST or w[..., 0].size < _DEEP:
+        return usual(x, w)
+    few = partial(_product, stride=stride, pad=_same(w.shape[0], stride))
+    return lax.platform_dependent(x, w, cpu=few, default=usual)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))

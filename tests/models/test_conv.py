@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 from gan_jax.models import conv as writing
-from gan_jax.models.conv import CONV, _kernel_grad_conv, down, kernel_grad, up
+from gan_jax.models.conv import CONV, down, kernel_grad, up
 
 SHAPES = [
     (3, 1, 1, 5),
@@ -90,6 +90,49 @@ def test_many_pixels_have_the_values_of_few(shape, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_deep_kernels_of_few_pixels_are_a_product_of_the_same_value(shape, monkeypatch):
+    """`down` to a small image of a kernel with many entries is a matrix product on a CPU."""
+    x, w, _ = draw(*shape)
+    texts, values = [], []
+    for deep in w[..., 0].size + 1, w[..., 0].size:
+        monkeypatch.setattr(writing, "_DEEP", deep)
+        monkeypatch.setattr(writing, "_FEWEST", 6)
+        program = jax.jit(lambda x, w: down(x, w, shape[1])).lower(x, w)
+        texts.append(program.as_text())
+        values.append(program.compile()(x, w))
+    assert ["convolution" in text for text in texts] == [True, False]
+    close(*values)
+
+
+@pytest.mark.parametrize(
+    ("width", "ci", "blocks"), [(16, 32, 1), (15, 32, 0), (16, 31, 0)]
+)
+def test_kernel_gradients_are_of_blocks_where_rows_are_long(
+    width, ci, blocks, monkeypatch
+):
+    called = []
+    form = writing._kernel_grad_blocks
+    monkeypatch.setattr(
+        writing,
+        "_kernel_grad_blocks",
+        lambda *x, **y: called.append(1) or form(*x, **y),
+    )
+    x, y = jnp.ones((1, 2, 2 * width, ci)), jnp.ones((1, 1, width, 3))
+    out = jax.jit(lambda x, y: kernel_grad(x, y, 4, 2))(x, y)
+    seen = np.full(4, width) - [
+        1,
+        0,
+        0,
+        1,
+    ]  # the first and last columns lie in the padding
+    expected = np.multiply.outer([0, 1, 1, 0], seen)
+    np.testing.assert_array_equal(
+        out, np.broadcast_to(expected[..., None, None], out.shape)
+    )
+    assert len(called) == blocks
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_plain_equals_flax(shape):
     k, stride, ci, co = shape
     args = {"kernel_size": (k, k), "strides": (stride, stride), "use_bias": False}
@@ -109,6 +152,11 @@ def test_plain_equals_flax(shape):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_three_contractions_of_one_form(shape):
     k, stride = shape[:2]
+    ways = (
+        writing._kernel_grad_conv,
+        writing._kernel_grad_patches,
+        writing._kernel_grad_blocks,
+    )
 
     @jax.jit
     def forms(x, w, y):
@@ -116,7 +164,7 @@ def test_three_contractions_of_one_form(shape):
             jnp.vdot(down(x, w, stride), y),
             jnp.vdot(x, up(y, w, stride)),
             jnp.vdot(w, kernel_grad(x, y, k, stride)),
-            jnp.vdot(w, _kernel_grad_conv(x, y, k=k, stride=stride)),
+            *(jnp.vdot(w, way(x, y, k=k, stride=stride)) for way in ways),
         )
 
     with jax.enable_x64(True):
@@ -186,7 +234,8 @@ def test_bfloat16_rounds_each_result_once(way):
     @jax.jit
     def both(x, w, y):
         outs = conv.down(x, w, 2), conv.up(y, w, 2)
-        return outs, jax.grad(lambda w: jnp.vdot(conv.down(x, w, 2), y))(w)
+        blocks = writing._kernel_grad_blocks(x, y, k=4, stride=2)
+        return outs, jax.grad(lambda w: jnp.vdot(conv.down(x, w, 2), y))(w), blocks
 
     rough = both(x, w, y)
     exact = both(*(a.astype("float32") for a in (x, w, y)))
