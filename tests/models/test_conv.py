@@ -235,7 +235,9 @@ def test_bfloat16_rounds_each_result_once(way):
     def both(x, w, y):
         outs = conv.down(x, w, 2), conv.up(y, w, 2)
         blocks = writing._kernel_grad_blocks(x, y, k=4, stride=2)
-        return outs, jax.grad(lambda w: jnp.vdot(conv.down(x, w, 2), y))(w), blocks
+        slope = jax.grad(lambda w: jnp.vdot(conv.down(x, w, 2), y))(w)
+        within = jax.grad(lambda w: jnp.vdot(conv.grouped(x, w), x))(w[:3, :3, :8])
+        return outs, slope, blocks, conv.grouped(x, w[:3, :3, :8]), within
 
     rough = both(x, w, y)
     exact = both(*(a.astype("float32") for a in (x, w, y)))
