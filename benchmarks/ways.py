@@ -142,8 +142,11 @@ def all_theirs(
     """
     if not TORCH:
         return {}
+    import torch
+
     from benchmarks import twins
 
+    torch.compiler.reset()  # after so many programs of other cases it compiles no more
     names, ways = TORCH_WAYS[precision], {}
     first = twins.first_losses(setting, state, step)
     for name in names:
