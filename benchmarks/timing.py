@@ -26,7 +26,8 @@ from gan_jax.record import versions
 CORES = len(os.sched_getaffinity(0))
 TORCH = find_spec("torch") is not None
 _MOST_CALLS = 1000  # of a way in a round
-_MOST_SECONDS = 60.0  # of a way in all rounds
+_MOST_SECONDS = 60.0  # of a way in all rounds, after which it takes no more turns
+_WARM = 2  # calls at the beginning of a turn that do not count, and the least that do
 _OTHERS = "torch", "torch-fidelity", "scipy"  # what is compared with, where it is there
 
 
@@ -97,20 +98,20 @@ def seconds(way: Way, calls: int = 1) -> float:
 def interleaved(ways: dict[str, Way], plan: Plan) -> dict[str, list[float]]:
     """Milliseconds a unit of each way and round. Each way has run twice before: the first call compiles.
 
-    A turn begins with a call that does not count: training follows upon training, and not upon the others' turns, after
-    which its memory has to be fetched again (half a second of a step of 2.5 s, where the system is a guest of another).
+    A turn begins with calls that do not count: training follows upon training, and not upon the others' turns, after
+    which memory has to be fetched again (half a second, where the system is a guest that gives back what is free).
     """
     calls, spent, times = {}, dict.fromkeys(ways, 0.0), {name: [] for name in ways}
     for name, way in ways.items():
         seconds(way)
         wanted = math.ceil(plan.least / max(seconds(way), 1e-9))
-        calls[name] = min(max(wanted, 1), _MOST_CALLS)
+        calls[name] = min(max(wanted, 1 if plan.quick else _WARM), _MOST_CALLS)
     for _ in range(plan.rounds):
         for name, way in ways.items():
             if spent[name] < _MOST_SECONDS:
-                seconds(way)
+                warming = seconds(way, 1 if plan.quick else _WARM)
                 took = seconds(way, calls[name])
-                spent[name] += took
+                spent[name] += warming + took
                 times[name].append(1e3 * took / calls[name] / way.units)
     return times
 

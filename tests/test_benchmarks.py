@@ -30,7 +30,7 @@ def way(clock, log, name, took, units=1):
 def test_ways_take_turns_whose_first_call_is_not_timed(clock):
     log = []
     ways = {
-        "a": way(clock, log, "a", lambda n: 1.0 if n % 2 else 100.0),  # cold, warm
+        "a": way(clock, log, "a", lambda n: 1.0 if n % 2 else 9.0),  # cold, warm
         "b": way(clock, log, "b", lambda n: 3.0, units=2),
     }
     times = timing.interleaved(ways, Plan(rounds=3, quick=True))
@@ -42,7 +42,7 @@ def test_a_quick_way_is_called_until_the_round_is_long_enough(clock):
     log = []
     ways = {"a": way(clock, log, "a", lambda n: 0.0625)}
     times = timing.interleaved(ways, Plan(rounds=2))
-    assert len(log) == 2 + 2 * (1 + 4)  # 0.2 s a round, and the call before
+    assert len(log) == 2 + 2 * (2 + 4)  # 0.2 s a round, and the calls before
     assert times == {"a": [62.5, 62.5]}
 
 
@@ -53,7 +53,8 @@ def test_a_slow_way_is_not_timed_for_ever(clock):
         "fast": way(clock, log, "fast", lambda n: 1.0),
     }
     times = timing.interleaved(ways, Plan(rounds=5))
-    assert [len(x) for x in times.values()] == [2, 5]
+    assert [len(x) for x in times.values()] == [1, 5]
+    assert log.count("slow") == 2 + 2 + 2  # at the start, warming, timed
     assert timing.ratio(times["slow"], times["fast"]) == 40.0
 
 
