@@ -8,8 +8,8 @@ form T(x, w, y) = <down(x, w), y>:
     kernel_grad(x, y, k, stride)                         -> [k,k,ci,co]      its transpose in w
 
 so the derivatives of each are the other two, and reverse-over-reverse (R1, WGAN-GP) of any order runs only
-these three. A fourth, grouped(x, w), convolves within groups of channels with stride 1. "SAME" is XLA's: k - s
-zeros around the image, the smaller half first.
+these three. A fourth, grouped(x, w), convolves within groups of channels with stride 1; its transposes are itself and
+the gradient of its kernel. "SAME" is XLA's: k - s zeros around the image, the smaller half first.
 
 Why not autodiff of `lax.conv_*`: on CPU the kernel gradient of a transposed convolution, and every kernel
 gradient inside a loop (jax issue 12868), leaves the optimised code path and is 10 to 75 times slower.
@@ -38,14 +38,10 @@ Within = Float[Array, "k k group c"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW = 8  # pixels a side up to which `up` is one product on a CPU: 1.3 to 2.3 times as fast at 4, 1.0 to 1.4 at 7 and 8
-_FEWEST, _DEEP = (
-    4,
-    4096,
-)  # pixels a side and entries seen by a pixel, where `down` is a product on a CPU, 1.3 times as fast
-_LONG, _SOME = (
-    16,
-    32,
-)  # pixels a row of the output, channels from which a kernel's gradient is of blocks: 1.1 to 1.8 times as fast
+# `down` is a product on a CPU up to so many pixels a side, of so many entries that a pixel sees: 1.3 times as fast
+_FEWEST, _DEEP = 4, 4096
+# A kernel's gradient is of blocks from so many pixels a row of the output and channels on: 1.1 to 1.8 times as fast
+_LONG, _SOME = 16, 32
 _WIDE = 64  # channels from which patches are transposed before their product: of 3 it takes 1.4 times as long on two cores
 
 
@@ -314,7 +310,8 @@ def _adjoint(w: Array) -> Array:
 def _grouped(x: Channels, w: Within, low: int) -> Channels:
     k, group = w.shape[1:3]
     bands = _bands(x, k, low, group)
-    w = jnp.moveaxis(w.reshape(*w.shape[:3], -1, group), (3, 0, 2, 1), (0, 1, 2, 3))
+    # rows, columns, in, groups, out -> groups, (rows, in), (columns, out)
+    w = w.reshape(*w.shape[:3], -1, group).transpose(3, 0, 2, 1, 4)
     wide = jnp.promote_types(x.dtype, jnp.float32)  # rounded once, after the sum
     out = jnp.matmul(
         bands.reshape(len(w), -1, k * group),
