@@ -8,6 +8,7 @@ import pytest
 from jax import lax
 
 from gan_jax.models import conv as writing
+from gan_jax.models import forms
 from gan_jax.models.conv import CONV, down, kernel_grad, up
 
 SHAPES = [
@@ -111,10 +112,10 @@ def test_kernel_gradients_are_of_blocks_where_rows_are_long(
     width, ci, blocks, monkeypatch
 ):
     called = []
-    form = writing._kernel_grad_blocks
+    form = forms.kernel_grad_blocks
     monkeypatch.setattr(
-        writing,
-        "_kernel_grad_blocks",
+        forms,
+        "kernel_grad_blocks",
         lambda *x, **y: called.append(1) or form(*x, **y),
     )
     x, y = jnp.ones((1, 2, 2 * width, ci)), jnp.ones((1, 1, width, 3))
@@ -153,13 +154,13 @@ def test_plain_equals_flax(shape):
 def test_three_contractions_of_one_form(shape):
     k, stride = shape[:2]
     ways = (
-        writing._kernel_grad_conv,
-        writing._kernel_grad_patches,
-        writing._kernel_grad_blocks,
+        forms.kernel_grad_conv,
+        forms.kernel_grad_patches,
+        forms.kernel_grad_blocks,
     )
 
     @jax.jit
-    def forms(x, w, y):
+    def products(x, w, y):
         return (
             jnp.vdot(down(x, w, stride), y),
             jnp.vdot(x, up(y, w, stride)),
@@ -168,7 +169,7 @@ def test_three_contractions_of_one_form(shape):
         )
 
     with jax.enable_x64(True):
-        form, *others = forms(*draw(*shape, "float64"))
+        form, *others = products(*draw(*shape, "float64"))
         for other in others:
             close(other, form, "float64")
 
@@ -234,7 +235,7 @@ def test_bfloat16_rounds_each_result_once(way):
     @jax.jit
     def both(x, w, y):
         outs = conv.down(x, w, 2), conv.up(y, w, 2)
-        blocks = writing._kernel_grad_blocks(x, y, k=4, stride=2)
+        blocks = forms.kernel_grad_blocks(x, y, k=4, stride=2)
         slope = jax.grad(lambda w: jnp.vdot(conv.down(x, w, 2), y))(w)
         within = jax.grad(lambda w: jnp.vdot(conv.grouped(x, w), x))(w[:3, :3, :8])
         return outs, slope, blocks, conv.grouped(x, w[:3, :3, :8]), within
