@@ -101,15 +101,16 @@ def interleaved(ways: dict[str, Way], plan: Plan) -> dict[str, list[float]]:
     A turn begins with calls that do not count: training follows upon training, and not upon the others' turns, after
     which memory has to be fetched again (half a second, where the system is a guest that gives back what is free).
     """
+    warm = 1 if plan.quick else _WARM
     calls, spent, times = {}, dict.fromkeys(ways, 0.0), {name: [] for name in ways}
     for name, way in ways.items():
         seconds(way)
         wanted = math.ceil(plan.least / max(seconds(way), 1e-9))
-        calls[name] = min(max(wanted, 1 if plan.quick else _WARM), _MOST_CALLS)
+        calls[name] = min(max(wanted, warm), _MOST_CALLS)
     for _ in range(plan.rounds):
         for name, way in ways.items():
             if spent[name] < _MOST_SECONDS:
-                warming = seconds(way, 1 if plan.quick else _WARM)
+                warming = seconds(way, warm)
                 took = seconds(way, calls[name])
                 spent[name] += warming + took
                 times[name].append(1e3 * took / calls[name] / way.units)

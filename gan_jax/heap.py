@@ -3,7 +3,8 @@
 A compiled program takes its temporary memory when it begins and gives it back when it ends. glibc takes large pieces
 by mmap and returns them at once, so on a CPU each dispatch pays for zeroed pages anew. With no mmap and no trimming it
 keeps what its main thread and small networks take. A thread's pieces of 64 MB or more are always mmapped, and
-only huge pages help: of a step of DCGAN-64 at batch 64, 90,000 faults and a fifth of its time on one core become 240.
+only huge pages help: of a step of DCGAN-64 at batch 64, 90,000 faults become 240, which is 14 to 23 % of its
+time on one core.
 One arena for all threads would keep such pieces, too, but then threads wait for one another: a step of two small networks
 took 2.3 times as long.
 """

@@ -16,6 +16,11 @@ _LONG, _SOME = 16, 32
 _WIDE = 64  # channels from which patches are transposed before their product: of 3 it takes 1.4 times as long on two cores
 
 
+whole = (
+    lax.optimization_barrier
+)  # keeps a copy whole: fused into what reads it, XLA makes it element by element
+
+
 def same(k: int, stride: int) -> tuple[int, int]:
     """Zeros before and after an image, of "SAME"."""
     total = max(k - stride, 0)
@@ -133,17 +138,23 @@ def kernel_grad_patches(x: Array, y: Array, *, k: int, stride: int) -> Array:
     seen = taps(x, k, stride, same(k, stride))
     patches = [jnp.concatenate(row, axis=-1).reshape(-1, k * ci).T for row in seen]
     if ci >= _WIDE:
-        patches = [lax.optimization_barrier(row) for row in patches]
+        patches = [whole(row) for row in patches]
     return jnp.stack([matmul(row, y) for row in patches]).reshape(k, k, ci, co)
+
+
+def moved(y: Array, m: int) -> Array:
+    """Rows at each of m places, side by side: [..., w, c] -> [..., w + m - 1, m * c], with zeros beside them."""
+    still = ((0, 0),) * (y.ndim - 2)
+    places = [(*still, (i, m - 1 - i), (0, 0)) for i in range(m)]
+    return whole(jnp.concatenate([whole(jnp.pad(y, x)) for x in places], axis=-1))
 
 
 def kernel_grad_blocks(x: Array, y: Array, *, k: int, stride: int) -> Array:
     """Rows of x as they lie, in blocks of `stride` pixels, by y moved to each block that its pixels see.
 
     Nothing is gathered: the copies are k/s times x and y instead of k*k/(s*s) times x, for m - 1 blocks a row past the
-    image (m = k/s, rounded up). Barriers keep each copy whole; fused into the next one, XLA makes it element by element.
+    image (m = k/s, rounded up).
     """
-    whole = lax.optimization_barrier
     n, rows, width, co = y.shape
     high, wide, ci = x.shape[1:]
     m, low = -(-k // stride), same(k, stride)[0]
@@ -152,9 +163,7 @@ def kernel_grad_blocks(x: Array, y: Array, *, k: int, stride: int) -> Array:
     places = ((0, 0, 0), (low, ends[0], 0), (low, ends[1], 0), (0, 0, 0))
     x = whole(lax.pad(x, jnp.zeros((), x.dtype), places))
     x = x.reshape(n, rows + m - 1, stride, blocks * stride * ci)
-    moved = [((0, 0), (0, 0), (i, m - 1 - i), (0, 0)) for i in range(m)]
-    y = jnp.concatenate([whole(jnp.pad(y, place)) for place in moved], axis=-1)
-    y = whole(y.reshape(-1, m * co))
+    y = moved(y, m).reshape(-1, m * co)
 
     def row(i: int) -> Array:
         begin = i // stride
